@@ -1,0 +1,151 @@
+/**
+ * The HTTP API: built here without listening, so that tests can ask it directly. It publishes and reads; deciding is the engine's.
+ * Routes are registered one by one below: nothing is found by its file name.
+ */
+import { randomUUID } from 'node:crypto'
+import fastifySwagger from '@fastify/swagger'
+import fastifySwaggerUi from '@fastify/swagger-ui'
+import fastify, { type FastifyInstance } from 'fastify'
+import type { ApiDependencies } from '#api/dependencies.ts'
+import { parseExactJson, refuseCardNumber } from '#api/exact-json.ts'
+import { RecentlyPublished } from '#api/gateway/recently-published.ts'
+import { Problem, problemOf, problemSchema, sendProblem } from '#api/problem.ts'
+import { registerChangeAccounts } from '#api/routes/accounts/change-accounts.ts'
+import { registerReadAccounts } from '#api/routes/accounts/read-accounts.ts'
+import { registerBalances } from '#api/routes/balances/balances.ts'
+import { registerOperations } from '#api/routes/operations/operations.ts'
+import { registerReviews } from '#api/routes/reviews/reviews.ts'
+import { registerPostTransactions } from '#api/routes/transactions/post-transactions.ts'
+import { registerReadTransactions } from '#api/routes/transactions/read-transactions.ts'
+import { maskCardNumbers } from '#domain/transactions/card-numbers.ts'
+
+/** How long an ordinary request may take: longer than any service behind it may. */
+const HANDLER_TIMEOUT_MS = 12_000
+const RECEIVE_TIMEOUT_MS = 10_000
+/** Account ids of 128 characters, each perhaps three bytes in the URL. */
+const PARAMETER_LENGTH_MAX = 1200
+/** Transactions published here are said to be pending for so long. */
+const PENDING_LIFE_MS = 10 * 60_000
+
+/** Builds the API. Listening, and closing what it was given, is the caller's; `close` ends the waits first. */
+export async function buildApp(dependencies: ApiDependencies): Promise<FastifyInstance> {
+  const { options } = dependencies
+  const app: FastifyInstance = fastify({
+    logger: false,
+    bodyLimit: options.bodyBytesMax,
+    requestTimeout: RECEIVE_TIMEOUT_MS,
+    connectionTimeout: 60_000,
+    keepAliveTimeout: 20_000,
+    handlerTimeout: HANDLER_TIMEOUT_MS,
+    forceCloseConnections: 'idle',
+    genReqId: ({ headers }) => requestId(headers['x-request-id']),
+    routerOptions: { maxParamLength: PARAMETER_LENGTH_MAX },
+    ajv: { customOptions: { coerceTypes: true, removeAdditional: false, allowUnionTypes: true } },
+  })
+  app.addSchema(problemSchema)
+  acceptExactJson(app)
+  observe(app, dependencies)
+  app.setErrorHandler(async (error, request, reply) => {
+    const problem = problemOf(error)
+    if (problem.status >= 500) {
+      const route = request.routeOptions.url
+      dependencies.logger.error(
+        { err: error, requestId: request.id, route, code: problem.code },
+        'request failed',
+      )
+    }
+    return await sendProblem(request, reply, problem)
+  })
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(request, reply, new Problem(404, 'route_not_found', 'There is no such route.')),
+  )
+  await describe(app)
+  registerRoutes(app, dependencies)
+  app.addHook('preClose', async () => {
+    dependencies.outcomes.close()
+    dependencies.positions.close()
+  })
+  await app.ready()
+  return app
+}
+
+function registerRoutes(app: FastifyInstance, dependencies: ApiDependencies): void {
+  const recent = new RecentlyPublished({ lifeMs: PENDING_LIFE_MS, nowMs: dependencies.nowMs })
+  registerBalances(app, dependencies)
+  registerReadAccounts(app, dependencies)
+  registerChangeAccounts(app, dependencies)
+  registerReadTransactions(app, dependencies, recent)
+  registerPostTransactions(app, dependencies, recent)
+  registerReviews(app, dependencies)
+  registerOperations(app, dependencies)
+}
+
+/** A caller's own id where it is harmless to repeat in logs and replies, else a new one. */
+const requestId = (given: string | string[] | undefined): string =>
+  typeof given === 'string' && /^[\w.-]{1,64}$/.test(given) && maskCardNumbers(given) === given
+    ? given
+    : randomUUID()
+
+/** Bodies are parsed by our own parser; nothing but JSON is taken. */
+function acceptExactJson(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+    try {
+      done(null, parseExactJson(body as string))
+    } catch (error) {
+      done(error as Error)
+    }
+  })
+}
+
+/** Refuses card numbers wherever else a request could carry one, and measures every request. */
+function observe(app: FastifyInstance, { metrics, logger }: ApiDependencies): void {
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id)
+    for (const text of [request.url, request.headers['idempotency-key'], request.headers['x-actor']]) {
+      if (typeof text === 'string') refuseCardNumber(decoded(text))
+    }
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    const { method } = request
+    // The pattern, not the path: paths carry ids, and there are as many as clients like.
+    const route = request.routeOptions.url ?? 'none'
+    const seconds = reply.elapsedTime / 1000
+    metrics.requestSeconds.observe({ method, route, status: String(reply.statusCode) }, seconds)
+    logger.debug({ requestId: request.id, method, route, status: reply.statusCode, seconds }, 'request')
+  })
+}
+
+/** Text with percent-encoding undone, as far as it can be. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '))
+  } catch {
+    return text
+  }
+}
+
+async function describe(app: FastifyInstance): Promise<void> {
+  await app.register(fastifySwagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Tallystream',
+        version: '0.1.0',
+        description:
+          'Double-entry balances from a Kafka log. Posting publishes a record; the outcome is decided by the engine, in the one order of the ledger’s history.',
+      },
+      tags: [
+        { name: 'accounts', description: 'Accounts, balances, entries' },
+        { name: 'transactions', description: 'Posting and reading transactions' },
+        { name: 'reviews', description: 'Held transactions' },
+        { name: 'compatibility', description: 'Calls of systems that this one replaces' },
+        { name: 'operations', description: 'Health and metrics' },
+      ],
+    },
+    refResolver: {
+      buildLocalReference: (json, _base, _fragment, index) => String(json.$id ?? `def-${index}`),
+    },
+  })
+  await app.register(fastifySwaggerUi, { routePrefix: '/docs' })
+}

@@ -1,0 +1,79 @@
+/**
+ * JSON bodies without rounding: a number that a double can't hold exactly as it was written (0.1234567890123456789,
+ * 9007199254740993) is refused, because whoever sent it meant something else than what would be read.
+ */
+
+import { Problem } from '#api/problem.ts'
+import { containsCardNumber } from '#domain/transactions/card-numbers.ts'
+
+const DEPTH_MAX = 16
+/** Numbers that may be long: a card number's digits could turn up in them by chance. */
+const NUMERIC_FIELDS = new Set(['amount', 'overdraftLimit', 'occurredAt', 'valueTime', 'expiresAt', 'offset'])
+
+/** Digits and decimal exponent of a JSON number, without zeros that say nothing. */
+function significant(text: string): string {
+  const match = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(text)
+  if (match === null) return 'none'
+  const [, sign = '', whole = '', fraction = '', exponent = '0'] = match
+  const digits = `${whole}${fraction}`.replace(/^0+/, '')
+  const trimmed = digits.replace(/0+$/, '')
+  if (trimmed === '') return '0'
+  // Exponents of more digits than these are out of a double's range anyway.
+  const power =
+    BigInt(exponent.slice(0, 12)) - BigInt(fraction.length) + BigInt(digits.length - trimmed.length)
+  return `${sign}${trimmed}e${power}`
+}
+
+/** Whether the double that a JSON number is read as prints as the same decimal. */
+export const isExact = (source: string, value: number): boolean =>
+  Number.isFinite(value) && significant(source) === significant(String(value))
+
+/**
+ * Parses a body. Numbers are exact, nesting is bounded, no card number is anywhere in it.
+ *
+ * @throws Problem `json_invalid`, `number_inexact`, `json_too_deep` (400), `card_number_refused` (422).
+ */
+export function parseExactJson(text: string): unknown {
+  let inexact: string | undefined
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(text, (name: string, value: unknown, context?: { source?: string }) => {
+      // Would become the prototype of whatever the object is copied into.
+      if (name === '__proto__') throw new SyntaxError('__proto__ is not a field')
+      const source = context?.source
+      if (typeof value === 'number' && source !== undefined && !isExact(source, value)) inexact ??= name
+      return value
+    })
+  } catch {
+    throw new Problem(400, 'json_invalid', 'Expected a JSON document.')
+  }
+  refuseCardNumbers(parsed, '', 0)
+  if (inexact !== undefined) {
+    const field = inexact === '' ? 'a number' : `the number ${JSON.stringify(inexact.slice(0, 64))}`
+    throw new Problem(
+      400,
+      'number_inexact',
+      `Expected ${field} to be exact in 15 digits; send it as a string.`,
+    )
+  }
+  return parsed
+}
+
+/** @throws Problem `card_number_refused`: a real card number must not come in, and is neither stored nor logged. */
+export function refuseCardNumber(text: string): void {
+  if (!containsCardNumber(text)) return
+  throw new Problem(422, 'card_number_refused', 'The request holds a card number; send a token instead.')
+}
+
+function refuseCardNumbers(value: unknown, field: string, depth: number): void {
+  if (depth > DEPTH_MAX) throw new Problem(400, 'json_too_deep', `Expected at most ${DEPTH_MAX} levels.`)
+  if (typeof value === 'string') refuseCardNumber(value)
+  else if (typeof value === 'number' && !NUMERIC_FIELDS.has(field)) refuseCardNumber(String(value))
+  else if (Array.isArray(value)) for (const item of value) refuseCardNumbers(item, field, depth + 1)
+  else if (typeof value === 'object' && value !== null) {
+    for (const [name, inner] of Object.entries(value)) {
+      refuseCardNumber(name)
+      refuseCardNumbers(inner, name, depth + 1)
+    }
+  }
+}

@@ -1,0 +1,122 @@
+/** Errors as RFC 9457 problem details, each with a stable code of its own. */
+import { STATUS_CODES } from 'node:http'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { OperatingError, UnreachableError } from '#platform/errors.ts'
+
+/** What went wrong with a request, to be answered as application/problem+json. */
+export class Problem extends Error {
+  readonly status: number
+  /** Stable, lower snake case, safe to match on. */
+  readonly code: string
+  /** Further members of the reply, and headers. */
+  readonly members: Readonly<Record<string, unknown>>
+  readonly headers: Readonly<Record<string, string>>
+
+  constructor(
+    status: number,
+    code: string,
+    detail: string,
+    options: { members?: Record<string, unknown>; headers?: Record<string, string> } = {},
+  ) {
+    super(detail)
+    this.status = status
+    this.code = code
+    this.members = options.members ?? {}
+    this.headers = options.headers ?? {}
+  }
+}
+
+export const problemSchema = {
+  $id: 'Problem',
+  type: 'object',
+  description: 'RFC 9457 problem details; `code` is stable and safe to match on.',
+  required: ['type', 'title', 'status', 'code', 'detail'],
+  additionalProperties: true,
+  properties: {
+    type: { type: 'string' },
+    title: { type: 'string' },
+    status: { type: 'integer' },
+    code: { type: 'string', examples: ['account_not_found'] },
+    detail: { type: 'string' },
+    request_id: { type: 'string' },
+  },
+} as const
+
+/** Response schemas of the statuses at which a route can fail. */
+export const problems = (...statuses: number[]): Record<number, object> =>
+  Object.fromEntries(
+    statuses.map((status) => [
+      status,
+      {
+        description: STATUS_CODES[status] ?? 'Error',
+        content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } },
+      },
+    ]),
+  )
+
+/** Operating errors that are the request's doing, and the status they get. */
+const STATUS_BY_CODE: Readonly<Record<string, number>> = {
+  record_too_large: 413,
+  query_timeout: 503,
+  producer_overloaded: 503,
+  too_many_waiters: 503,
+}
+
+const RETRY_AFTER_S = '1'
+
+/** The problem that an error means. */
+export function problemOf(error: unknown): Problem {
+  if (error instanceof Problem) return error
+  if (error instanceof OperatingError) {
+    const status =
+      STATUS_BY_CODE[error.code] ?? (error instanceof UnreachableError || error.retriable ? 503 : 500)
+    const headers = status === 503 ? { 'retry-after': RETRY_AFTER_S } : {}
+    // An operating error's message may name hosts and statements: it goes to the log, a plain one to the client.
+    const detail =
+      status === 503
+        ? 'A service behind this one is away or busy; try again.'
+        : 'The request could not be served.'
+    return new Problem(status, error.code, detail, { headers })
+  }
+  const { statusCode, code, message, validation } = error as FastifyError
+  if (validation !== undefined) return new Problem(400, 'request_invalid', message)
+  if (statusCode !== undefined && statusCode < 500) {
+    return new Problem(statusCode, codeOfFastify(code), message)
+  }
+  if (code === 'FST_ERR_HANDLER_TIMEOUT') {
+    return new Problem(503, 'request_timeout', 'The request took too long.', {
+      headers: { 'retry-after': RETRY_AFTER_S },
+    })
+  }
+  return new Problem(500, 'internal_error', 'Something unforeseen happened; the log says more.')
+}
+
+/** Fastify's own refusals (body too large, media type, broken JSON) by stable names. */
+function codeOfFastify(code: string | undefined): string {
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return 'body_too_large'
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return 'media_type_unsupported'
+  if (code === 'FST_ERR_CTP_EMPTY_JSON_BODY' || code === 'FST_ERR_CTP_INVALID_JSON_BODY')
+    return 'json_invalid'
+  return 'request_invalid'
+}
+
+/** Answers with a problem. */
+export async function sendProblem(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  problem: Problem,
+): Promise<FastifyReply> {
+  return await reply
+    .status(problem.status)
+    .headers(problem.headers)
+    .type('application/problem+json')
+    .send({
+      type: 'about:blank',
+      title: STATUS_CODES[problem.status] ?? 'Error',
+      status: problem.status,
+      code: problem.code,
+      detail: problem.message,
+      request_id: request.id,
+      ...problem.members,
+    })
+}

@@ -1,0 +1,127 @@
+/** POST /accounts: opens and changes accounts, by publishing to the topic `accounts`. */
+import type { FastifyInstance } from 'fastify'
+import { showAmount } from '#api/amounts.ts'
+import type { ApiDependencies } from '#api/dependencies.ts'
+import { Problem, problems } from '#api/problem.ts'
+import { actorOf, waitOf } from '#api/request.ts'
+import { accountSchema, showAccount } from '#api/routes/accounts/read-accounts.ts'
+import { accountIdSchema, currencySchema } from '#api/schemas.ts'
+import type { AccountChange, AccountClass, Side } from '#domain/transactions/command.ts'
+import { validateAccountChange } from '#domain/transactions/validate.ts'
+import { type AccountDetails, readAccount } from '#platform/postgres/queries/read-account.ts'
+
+interface AccountBody {
+  action?: Exclude<AccountChange['action'], 'unknown'>
+  accountId: string
+  currency?: string
+  accountClass?: AccountClass
+  normalSide?: Side
+  limited?: boolean
+  overdraftLimit?: string | number
+  reversalMayOverdraw?: boolean
+}
+
+const CLASSES = ['customer', 'external', 'suspense', 'fee', 'position', 'nostro', 'clearing', 'internal']
+
+const bodySchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['accountId'],
+  properties: {
+    action: { type: 'string', enum: ['open', 'freeze', 'unfreeze', 'close', 'set_limit'], default: 'open' },
+    accountId: accountIdSchema,
+    currency: { ...currencySchema, description: 'open: the account’s currency.' },
+    accountClass: { type: 'string', enum: CLASSES, default: 'customer' },
+    normalSide: { type: 'string', enum: ['debit', 'credit'], default: 'credit' },
+    limited: { type: 'boolean', default: true, description: 'open, set_limit: false = no limit at all.' },
+    overdraftLimit: {
+      type: ['string', 'integer'],
+      pattern: '^[0-9]{1,18}$',
+      minimum: 0,
+      default: 0,
+      description: 'open, set_limit: how far below zero it may go, minor units.',
+    },
+    reversalMayOverdraw: { type: 'boolean', default: false },
+  },
+  examples: [{ accountId: 'alice', currency: 'EUR', overdraftLimit: 50000 }],
+} as const
+
+const changeOf = (body: AccountBody, actor: string, nowMs: number): AccountChange => ({
+  action: body.action ?? 'open',
+  accountId: body.accountId,
+  currency: body.currency ?? null,
+  accountClass: body.accountClass ?? 'customer',
+  normalSide: body.normalSide ?? 'credit',
+  limited: body.limited ?? true,
+  overdraftLimit: BigInt(body.overdraftLimit ?? 0),
+  reversalMayOverdraw: body.reversalMayOverdraw ?? false,
+  actor,
+  occurredAt: nowMs,
+})
+
+/** Whether the account is as the change wants it. */
+function isAsWanted(account: AccountDetails | undefined, change: AccountChange): account is AccountDetails {
+  if (account === undefined) return false
+  switch (change.action) {
+    case 'open':
+      return (
+        account.currency === change.currency &&
+        account.accountClass === change.accountClass &&
+        account.normalSide === change.normalSide &&
+        account.limited === change.limited &&
+        account.overdraftLimit === change.overdraftLimit
+      )
+    case 'freeze':
+      return account.status === 'frozen'
+    case 'unfreeze':
+      return account.status === 'open'
+    case 'close':
+      return account.status === 'closed'
+    default:
+      return account.limited === change.limited && account.overdraftLimit === change.overdraftLimit
+  }
+}
+
+/** Registers the route. */
+export function registerChangeAccounts(app: FastifyInstance, dependencies: ApiDependencies): void {
+  const { gateway, positions, pool, cache, options, nowMs } = dependencies
+  app.post<{ Body: AccountBody }>(
+    '/accounts',
+    {
+      handlerTimeout: options.waitMaxMs + 15_000,
+      schema: {
+        summary: 'Open an account, or change one',
+        description:
+          'The body is the record of the topic `accounts`. Answers 202, or with `Prefer: wait=N` the account as it then is.',
+        tags: ['accounts'],
+        body: bodySchema,
+        response: {
+          200: { ...accountSchema, description: 'Applied: the account as it is now.' },
+          202: { type: 'object', properties: { account_id: accountIdSchema, status: { type: 'string' } } },
+          ...problems(400, 409, 413, 415, 422, 503),
+        },
+      },
+    },
+    async (request, reply) => {
+      const change = changeOf(request.body, actorOf(request), nowMs())
+      const refusal = validateAccountChange(change)
+      if (refusal !== null) throw new Problem(422, refusal, `The ledger refuses such a change: ${refusal}.`)
+      const waitMs = waitOf(request, options.waitMaxMs) ?? 0
+      const position = await gateway.publish('accounts', change.accountId, { ...change })
+      reply.header('location', `/accounts/${encodeURIComponent(change.accountId)}`)
+      if (!(await positions.wait(position, waitMs))) {
+        return await reply.status(202).send({ account_id: change.accountId, status: 'pending' })
+      }
+      const account = await readAccount(pool, change.accountId)
+      if (!isAsWanted(account, change)) {
+        const found = account === undefined ? 'no such account' : describe(account)
+        throw new Problem(409, 'account_not_changed', `The ledger refused the change; there is ${found}.`)
+      }
+      await cache.expireOlder([account.accountId], account.version)
+      return showAccount(account)
+    },
+  )
+}
+
+const describe = ({ status, accountClass, currency, limited, overdraftLimit }: AccountDetails): string =>
+  `a ${status} ${accountClass} account in ${currency}, ${limited ? `limit ${showAmount(overdraftLimit, currency)}` : 'no limit'}`

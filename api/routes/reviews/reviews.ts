@@ -1,0 +1,147 @@
+/** GET /reviews: what waits for a reviewer. POST /reviews: a reviewer's decision, published to the topic `reviews`. */
+import type { FastifyInstance } from 'fastify'
+import { showAmount } from '#api/amounts.ts'
+import type { ApiDependencies } from '#api/dependencies.ts'
+import { Problem, problems } from '#api/problem.ts'
+import { cursorOf, linkNext, namedActor, PAGE_SIZE_DEFAULT, pageQuery, waitOf } from '#api/request.ts'
+import { shownStatus } from '#api/routes/transactions/show-transaction.ts'
+import { nullableTextSchema, outcomeSchema, postingSchema, timeSchema } from '#api/schemas.ts'
+import { transactionKey } from '#domain/transactions/canonical.ts'
+import { HELD_CURSOR_LENGTH, type HeldTransaction, listHeld } from '#platform/postgres/queries/list-held.ts'
+import type { LogPosition } from '#platform/postgres/queries/read-applied-offsets.ts'
+import { readProgress } from '#platform/postgres/queries/read-progress.ts'
+import { readTransaction } from '#platform/postgres/queries/read-transaction.ts'
+
+interface ReviewBody {
+  transactionId: string
+  source?: string
+  decision: 'release' | 'decline'
+  reason?: string
+}
+
+const heldSchema = {
+  type: 'object',
+  properties: {
+    txn_id: { type: 'string' },
+    source: { type: 'string' },
+    held_at: timeSchema,
+    expires_at: timeSchema,
+    postings: { type: 'array', items: postingSchema },
+  },
+} as const
+
+const showHeld = (held: HeldTransaction): object => ({
+  txn_id: held.id,
+  source: held.source,
+  held_at: held.heldAt.toISOString(),
+  expires_at: new Date(held.expiresAtMs).toISOString(),
+  postings: held.postings.map((posting) => ({
+    debit: posting.debit,
+    credit: posting.credit,
+    amount: showAmount(posting.amountMinor, posting.currency),
+    currency: posting.currency,
+  })),
+})
+
+/** Registers the routes. */
+export function registerReviews(app: FastifyInstance, dependencies: ApiDependencies): void {
+  const { pool, options } = dependencies
+  app.get<{ Querystring: { cursor?: string; limit?: number } }>(
+    '/reviews',
+    {
+      schema: {
+        summary: 'Transactions held for review, those that expire first at the front',
+        tags: ['reviews'],
+        querystring: { type: 'object', additionalProperties: false, properties: pageQuery },
+        response: { 200: { type: 'array', items: heldSchema }, ...problems(400, 503) },
+      },
+    },
+    async (request, reply) => {
+      const { cursor, limit = PAGE_SIZE_DEFAULT } = request.query
+      const page = await listHeld(pool, { after: cursorOf(cursor, HELD_CURSOR_LENGTH), limit })
+      linkNext(request, reply, page)
+      return page.items.map(showHeld)
+    },
+  )
+  app.post<{ Body: ReviewBody }>(
+    '/reviews',
+    {
+      handlerTimeout: options.waitMaxMs + 15_000,
+      schema: {
+        summary: 'Release or decline a held transaction',
+        description: 'The reviewer is named by the header `x-actor`. The first decision wins.',
+        tags: ['reviews'],
+        body: {
+          type: 'object',
+          additionalProperties: false,
+          required: ['transactionId', 'decision'],
+          properties: {
+            transactionId: { type: 'string', minLength: 1, maxLength: 64 },
+            source: { type: 'string', maxLength: 64, default: '' },
+            decision: { type: 'string', enum: ['release', 'decline'] },
+            reason: { type: 'string', maxLength: 512, default: '' },
+          },
+        },
+        response: {
+          200: { ...outcomeSchema, description: 'What the transaction is after this review.' },
+          202: {
+            type: 'object',
+            properties: {
+              txn_id: { type: 'string' },
+              status: { type: 'string' },
+              source: nullableTextSchema,
+            },
+          },
+          ...problems(400, 409, 413, 415, 422, 503),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { transactionId, source = '', decision, reason = '' } = request.body
+      const actor = namedActor(request)
+      if (actor === undefined)
+        throw new Problem(400, 'actor_required', 'A review needs a reviewer: the header x-actor.')
+      const waitMs = waitOf(request, options.waitMaxMs) ?? 0
+      const { gateway, positions } = dependencies
+      const position = await gateway.publish('reviews', transactionId, {
+        transactionId,
+        source,
+        decision,
+        reason,
+        actor,
+      })
+      reply.header('location', `/transactions/${encodeURIComponent(transactionId)}`)
+      if (!(await positions.wait(position, waitMs))) {
+        return await reply.status(202).send({ txn_id: transactionId, status: 'pending' })
+      }
+      return await reviewed(dependencies, { transactionId, source }, position)
+    },
+  )
+}
+
+/** The decision that this very review brought, if it was the first. */
+async function reviewed(
+  { pool, cache }: ApiDependencies,
+  { transactionId, source }: { transactionId: string; source: string },
+  position: LogPosition,
+): Promise<object> {
+  const transaction = await readTransaction(pool, transactionKey(source, transactionId))
+  const decision = transaction?.decisions.find(
+    ({ topic, partition, offset }) =>
+      topic === position.topic && partition === position.partition && offset === position.offset,
+  )
+  if (transaction === undefined || decision === undefined) {
+    throw new Problem(409, 'not_held', 'The transaction is not held, or another review came first.')
+  }
+  const accountIds = (transaction.hold?.postings ?? []).flatMap(({ debit, credit }) => [debit, credit])
+  const timeline = (await readProgress(pool))?.timeline ?? 0n
+  await cache.expireOlder(accountIds, { sequence: decision.sequence, timeline })
+  return {
+    txn_id: transactionId,
+    ...(source === '' ? {} : { source }),
+    status: shownStatus(decision.status),
+    ...(decision.reason === null ? {} : { reason: decision.reason }),
+    sequence: decision.sequence.toString(),
+    recorded_at: decision.recordedAt.toISOString(),
+  }
+}

@@ -1,0 +1,129 @@
+/** Posting: what becomes of a request once it is published, and when it can't be. */
+import { expect, test } from 'vitest'
+import { buildTestApi, outcomeOf } from '#api/fixtures.ts'
+import { OutcomeWaiter } from '#api/gateway/outcome-waiter.ts'
+import { contentHash, transactionKey } from '#domain/transactions/canonical.ts'
+import type { TransactionCommand } from '#domain/transactions/command.ts'
+import { UnreachableError } from '#platform/errors.ts'
+
+const post = (url: string, payload: object, headers: Record<string, string> = {}) =>
+  ({ method: 'POST', url, payload, headers }) as const
+
+/** A waiter to which everything published is decided at once. */
+const deciding = (status: 'applied' | 'held' | 'rejected', content: (key: string) => string) =>
+  new OutcomeWaiter({
+    readOutcomes: async (keys) =>
+      keys.map((key) =>
+        outcomeOf({
+          key,
+          content: content(key),
+          status,
+          reason: status === 'rejected' ? 'insufficient_funds' : null,
+        }),
+      ),
+    intervalMinMs: 1,
+  })
+
+const flatCommand = (id: string): TransactionCommand => ({
+  id,
+  source: '',
+  kind: 'post',
+  postings: [{ debit: '1', credit: '2', amount: 10_000n, currency: 'USD' }],
+  parentId: null,
+  parentSource: null,
+  card: null,
+  merchant: null,
+  terminal: null,
+  device: null,
+  country: null,
+  endToEndId: null,
+  uetr: null,
+  valueTime: null,
+  occurredAt: 0,
+  expiresAt: null,
+  actor: 'anonymous',
+  metadata: {},
+  after: null,
+})
+const flatContent = contentHash(flatCommand('t1'), { occurredAtGiven: false })
+
+test.each([
+  ['applied', '/transaction', 200, 'completed'],
+  ['applied', '/process_transaction', 200, 'completed'],
+  ['held', '/process_transaction', 422, 'held'],
+  ['rejected', '/process_transaction', 422, 'rejected'],
+] as const)('older calls wait: %s by %s is %i %s', async (status, url, code, word) => {
+  const expired: unknown[] = []
+  const { app, published } = await buildTestApi({
+    outcomes: deciding(status, () => flatContent),
+    cache: {
+      read: async () => undefined,
+      expireOlder: async (...values) => void expired.push(values),
+    },
+  })
+  const reply = await app.inject(post(url, { id: 't1', from: 1, to: 2, amount: 100 }))
+  expect(reply.statusCode).toBe(code)
+  expect(reply.json()).toMatchObject({
+    txn_id: 't1',
+    status: word,
+    ...(status === 'rejected' ? { reason: 'insufficient_funds' } : {}),
+  })
+  expect(published).toHaveLength(1)
+  expect(expired).toMatchObject([[['alice', 'bob'], { sequence: 7n, timeline: 1n }]])
+})
+
+test('older calls are refused in their own shape where the ledger would refuse anyway', async () => {
+  const { app, published } = await buildTestApi()
+  const reply = await app.inject(post('/transaction', { from: 1, to: 1, amount: 5 }))
+  expect(reply.statusCode).toBe(422)
+  expect(reply.json()).toEqual({ status: 'rejected', reason: 'same_account' })
+  expect(published).toEqual([])
+})
+
+test('without an outcome in time the answer is 202', async () => {
+  const { app } = await buildTestApi()
+  const reply = await app.inject(post('/transaction', { from: 1, to: 2, amount: 5 }, { prefer: 'wait=0' }))
+  expect(reply.statusCode).toBe(202)
+  expect(reply.json()).toMatchObject({ status: 'pending' })
+  const bounded = await buildTestApi({ options: { waitMaxMs: 20 } })
+  const waited = await bounded.app.inject(
+    post('/transactions', { from: 1, to: 2, amount: 5 }, { prefer: 'respond-async, wait=9999' }),
+  )
+  expect(waited.statusCode).toBe(202)
+  expect(waited.headers['preference-applied']).toBe('wait=0.02')
+})
+
+test('too many waiters: refused before anything is published', async () => {
+  const outcomes = new OutcomeWaiter({ readOutcomes: async () => [], waitersMax: 1 })
+  const { app, published } = await buildTestApi({ outcomes })
+  const waiting = outcomes.wait(transactionKey('', 'other'), 10_000)
+  const reply = await app.inject(post('/transaction', { from: 1, to: 2, amount: 5 }))
+  expect(reply.statusCode).toBe(503)
+  expect(reply.headers['retry-after']).toBe('1')
+  expect(reply.json()).toMatchObject({ code: 'too_many_waiters' })
+  expect(published).toEqual([])
+  outcomes.close()
+  await waiting
+})
+
+test('another content under a taken id is a conflict', async () => {
+  const { app } = await buildTestApi({ outcomes: deciding('applied', () => 'f'.repeat(32)) })
+  const reply = await app.inject(post('/transaction', { id: 't1', from: 1, to: 2, amount: 100 }))
+  expect([reply.statusCode, reply.json().code]).toEqual([409, 'id_conflict'])
+})
+
+test('a broker that is away: 503, with the id to try again with, and no inner detail', async () => {
+  const { app, lines } = await buildTestApi({
+    gateway: {
+      publish: async () => {
+        throw new UnreachableError('kafka', 'connect ECONNREFUSED 10.1.2.3:9092')
+      },
+    },
+  })
+  const reply = await app.inject(post('/transactions', { id: 'again', from: 1, to: 2, amount: 5 }))
+  expect(reply.statusCode).toBe(503)
+  expect(reply.headers['retry-after']).toBe('1')
+  expect(reply.json()).toMatchObject({ code: 'kafka_unreachable', txn_id: 'again' })
+  expect(reply.body).not.toContain('10.1.2.3')
+  expect(lines.join('')).toContain('kafka_unreachable')
+})

@@ -1,0 +1,236 @@
+/** POST /transactions, and the calls of older systems: POST /transaction and POST /process_transaction. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { ApiDependencies } from '#api/dependencies.ts'
+import type { RecentlyPublished } from '#api/gateway/recently-published.ts'
+import { Problem, problems } from '#api/problem.ts'
+import { actorOf, idempotencyKeyOf, waitOf } from '#api/request.ts'
+import { shownStatus } from '#api/routes/transactions/show-transaction.ts'
+import { TransactionGateway } from '#api/routes/transactions/transaction-gateway.ts'
+import {
+  type TransactionBody,
+  type TransactionRequest,
+  transactionRequest,
+} from '#api/routes/transactions/transaction-request.ts'
+import { amountSchema, anyAccountIdSchema, currencySchema, outcomeSchema } from '#api/schemas.ts'
+import { KINDS } from '#domain/transactions/outcomes.ts'
+import type { StoredOutcome } from '#platform/postgres/queries/read-outcomes.ts'
+
+const nullableText = (lengthMax: number) => ({ type: ['string', 'null'], maxLength: lengthMax })
+const timeInput = { type: ['string', 'integer', 'null'], minimum: 0, maxLength: 40 }
+
+const flatProperties = {
+  from: anyAccountIdSchema,
+  to: anyAccountIdSchema,
+  amount: amountSchema,
+  currency: currencySchema,
+}
+
+const bodySchema = {
+  type: 'object',
+  description:
+    'One of three forms: `postings` in minor units; `from`, `to`, `amount` in major units; `user_id`, `amount` in major units, credited from the configured account.',
+  additionalProperties: false,
+  properties: {
+    id: {
+      type: 'string',
+      minLength: 1,
+      maxLength: 64,
+      description: 'Unique in its source; the Idempotency-Key where absent.',
+    },
+    source: { type: 'string', maxLength: 64 },
+    kind: { type: 'string', enum: KINDS },
+    postings: {
+      type: 'array',
+      maxItems: 100,
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['debit', 'credit', 'amount', 'currency'],
+        properties: {
+          debit: anyAccountIdSchema,
+          credit: anyAccountIdSchema,
+          amount: { type: ['string', 'integer'], maxLength: 20, description: 'Minor units.' },
+          currency: currencySchema,
+        },
+      },
+    },
+    ...flatProperties,
+    user_id: anyAccountIdSchema,
+    parentId: nullableText(64),
+    parentSource: nullableText(64),
+    card: { ...nullableText(64), description: 'Token, never a card number.' },
+    merchant: nullableText(64),
+    terminal: nullableText(64),
+    device: nullableText(64),
+    country: nullableText(2),
+    endToEndId: nullableText(35),
+    uetr: nullableText(36),
+    valueTime: timeInput,
+    occurredAt: timeInput,
+    expiresAt: timeInput,
+    metadata: { type: 'object', maxProperties: 32, additionalProperties: { type: 'string', maxLength: 512 } },
+    after: {
+      type: ['object', 'null'],
+      additionalProperties: false,
+      required: ['topic', 'partition', 'offset'],
+      properties: {
+        topic: { type: 'string', maxLength: 100 },
+        partition: { type: 'integer', minimum: 0, maximum: 2 ** 31 - 1 },
+        offset: { type: ['string', 'integer'], pattern: '^[0-9]{1,18}$', minimum: 0 },
+      },
+    },
+  },
+  examples: [
+    { from: 'alice', to: 'bob', amount: '12.75', currency: 'EUR' },
+    { postings: [{ debit: 'alice', credit: 'bob', amount: 1275, currency: 'EUR' }] },
+    { user_id: 'user_11', amount: 12.75, currency: 'USD' },
+  ],
+} as const
+
+const headersSchema = {
+  type: 'object',
+  properties: {
+    prefer: {
+      type: 'string',
+      maxLength: 200,
+      description: '`wait=N`: wait up to N seconds for the outcome.',
+    },
+    'idempotency-key': { type: 'string', maxLength: 80, description: 'The id, where the body has none.' },
+    'x-actor': { type: 'string', maxLength: 128, description: 'Who acts.' },
+  },
+} as const
+
+interface Answer {
+  status: number
+  body: object
+}
+
+const answerBody = (request: TransactionRequest, outcome: StoredOutcome): object => ({
+  txn_id: request.command.id,
+  ...(request.command.source === '' ? {} : { source: request.command.source }),
+  status: shownStatus(outcome.status),
+  ...(outcome.reason === null ? {} : { reason: outcome.reason }),
+  sequence: outcome.sequence.toString(),
+  recorded_at: outcome.recordedAt.toISOString(),
+})
+
+/** A refused transaction is 422; a held one waits for a reviewer. */
+const answerOf = (request: TransactionRequest, outcome: StoredOutcome, heldStatus: number): Answer => {
+  const body = answerBody(request, outcome)
+  if (outcome.status === 'rejected') return { status: 422, body }
+  return { status: outcome.status === 'held' ? heldStatus : 200, body }
+}
+
+const locationOf = ({ command }: TransactionRequest): string => {
+  const path = `/transactions/${encodeURIComponent(command.id)}`
+  return command.source === '' ? path : `${path}?source=${encodeURIComponent(command.source)}`
+}
+
+/** Registers the routes. */
+export function registerPostTransactions(
+  app: FastifyInstance,
+  dependencies: ApiDependencies,
+  recent: RecentlyPublished,
+): void {
+  const { options, nowMs } = dependencies
+  const gateway = new TransactionGateway(dependencies, recent)
+  // Opening accounts and waiting come on top of what any request may take.
+  const handlerTimeout = options.waitMaxMs + options.defaultWaitMs + 10_000
+
+  const requestOf = (request: FastifyRequest<{ Body: TransactionBody }>): TransactionRequest =>
+    transactionRequest(request.body, {
+      actor: actorOf(request),
+      idempotencyKey: idempotencyKeyOf(request),
+      options,
+      nowMs: nowMs(),
+    })
+
+  const submit = async (
+    transaction: TransactionRequest,
+    reply: FastifyReply,
+    wait: { waitMs: number; heldStatus: number },
+  ): Promise<FastifyReply> => {
+    const outcome = await gateway.submit(transaction, wait.waitMs)
+    reply.header('location', locationOf(transaction))
+    if (outcome === undefined) {
+      return await reply.status(202).send({ txn_id: transaction.command.id, status: 'pending' })
+    }
+    const { status, body } = answerOf(transaction, outcome, wait.heldStatus)
+    return await reply.status(status).send(body)
+  }
+
+  app.post<{ Body: TransactionBody }>(
+    '/transactions',
+    {
+      handlerTimeout,
+      schema: {
+        summary: 'Post a transaction',
+        description:
+          'Answers 202 with the place of its status, or with `Prefer: wait=N` the outcome, if it comes in time.',
+        tags: ['transactions'],
+        headers: headersSchema,
+        body: bodySchema,
+        response: {
+          200: { ...outcomeSchema, description: 'Decided.' },
+          202: { ...outcomeSchema, description: 'Published, not decided yet; or held for review.' },
+          422: refusedSchema,
+          ...problems(400, 409, 413, 415, 503),
+        },
+      },
+    },
+    async (request, reply) => {
+      const waitMs = waitOf(request, options.waitMaxMs)
+      if (waitMs !== undefined) reply.header('preference-applied', `wait=${waitMs / 1000}`)
+      return await submit(requestOf(request), reply, { waitMs: waitMs ?? 0, heldStatus: 202 })
+    },
+  )
+
+  for (const path of ['/transaction', '/process_transaction']) {
+    app.post<{ Body: TransactionBody }>(
+      path,
+      {
+        handlerTimeout,
+        schema: {
+          summary: 'Post a transfer and wait for its outcome (as older systems do)',
+          tags: ['compatibility'],
+          headers: headersSchema,
+          body: {
+            type: 'object',
+            additionalProperties: false,
+            required: ['from', 'to', 'amount'],
+            properties: { ...flatProperties, id: bodySchema.properties.id },
+            examples: [{ from: 1, to: 2, amount: 100 }],
+          },
+          response: {
+            200: { ...outcomeSchema, description: 'Completed.' },
+            202: { ...outcomeSchema, description: 'Not decided in time.' },
+            422: refusedSchema,
+            ...problems(400, 409, 413, 415, 503),
+          },
+        },
+      },
+      async (request, reply) => {
+        const waitMs = waitOf(request, options.waitMaxMs) ?? options.defaultWaitMs
+        try {
+          return await submit(requestOf(request), reply, { waitMs, heldStatus: 422 })
+        } catch (error) {
+          return await refusedAsOutcome(error, reply)
+        }
+      },
+    )
+  }
+}
+
+/** Older clients know one shape of refusal, whoever refused: here what never came to the ledger. */
+async function refusedAsOutcome(error: unknown, reply: FastifyReply): Promise<FastifyReply> {
+  if (!(error instanceof Problem) || error.status !== 422 || error.code === 'card_number_refused') throw error
+  return await reply.status(422).send({ status: 'rejected', reason: error.code })
+}
+
+const refusedSchema = {
+  description: 'Rejected or held, with the reason.',
+  content: {
+    'application/json': { schema: outcomeSchema },
+    'application/problem+json': { schema: { $ref: 'Problem#' } },
+  },
+} as const

@@ -1,0 +1,230 @@
+/** GET /transactions and GET /transactions/{id}. */
+import type { FastifyInstance } from 'fastify'
+import type { ApiDependencies } from '#api/dependencies.ts'
+import type { RecentlyPublished } from '#api/gateway/recently-published.ts'
+import { Problem, problems } from '#api/problem.ts'
+import { cursorOf, linkNext, PAGE_SIZE_DEFAULT, pageQuery, timeOf } from '#api/request.ts'
+import { showListed, showTransaction, statusOfShown } from '#api/routes/transactions/show-transaction.ts'
+import {
+  accountIdSchema,
+  compatibleAmountSchema,
+  decimalSchema,
+  entrySchema,
+  nullableTextSchema,
+  postingSchema,
+  statusSchema,
+  timeSchema,
+} from '#api/schemas.ts'
+import { transactionKey } from '#domain/transactions/canonical.ts'
+import {
+  KINDS,
+  REASONS,
+  type ReasonCode,
+  STATUSES,
+  type TransactionKind,
+  type TransactionStatus,
+} from '#domain/transactions/outcomes.ts'
+import { listTransactions, TRANSACTION_CURSOR_LENGTH } from '#platform/postgres/queries/list-transactions.ts'
+import { readTransaction } from '#platform/postgres/queries/read-transaction.ts'
+
+interface ListQuery {
+  cursor?: string
+  limit?: number
+  status?: string
+  kind?: TransactionKind
+  account?: string
+  source?: string
+  reason?: ReasonCode
+  from?: string
+  to?: string
+}
+
+const listedSchema = {
+  type: 'object',
+  properties: {
+    id: { type: 'string' },
+    from: {
+      ...nullableTextSchema,
+      description: 'Debited account; null where there are several or nothing moved.',
+    },
+    to: {
+      ...nullableTextSchema,
+      description: 'Credited account; null where there are several or nothing moved.',
+    },
+    amount: compatibleAmountSchema,
+    currency: nullableTextSchema,
+    status: statusSchema,
+    reason: nullableTextSchema,
+    kind: { type: 'string' },
+    source: { type: 'string' },
+    recorded_at: timeSchema,
+    postings: { type: 'array', items: postingSchema, description: 'Where there are several.' },
+  },
+} as const
+
+const decisionSchema = {
+  type: 'object',
+  properties: {
+    cause: { type: 'string', description: 'transaction, review or tick (time).' },
+    outcome: { type: 'string', description: 'The ledger’s own word.' },
+    reason: nullableTextSchema,
+    actor: { type: 'string' },
+    recorded_at: timeSchema,
+    sequence: { type: 'string' },
+    index: { type: 'integer' },
+    topic: { type: 'string' },
+    partition: { type: 'integer' },
+    offset: { type: 'string' },
+    rules: {
+      type: 'array',
+      description: 'Fraud rules that fired.',
+      items: {
+        type: 'object',
+        properties: {
+          rule_id: { type: 'string' },
+          version: { type: 'string' },
+          value: { type: 'string' },
+          threshold: { type: 'string' },
+          action: { type: 'string' },
+        },
+      },
+    },
+  },
+} as const
+
+const transactionSchema = {
+  type: 'object',
+  properties: {
+    ...listedSchema.properties,
+    occurred_at: timeSchema,
+    value_at: timeSchema,
+    parent: {
+      type: ['object', 'null'],
+      properties: { id: { type: 'string' }, source: { type: 'string' } },
+    },
+    card: nullableTextSchema,
+    end_to_end_id: nullableTextSchema,
+    uetr: nullableTextSchema,
+    entries: { type: 'array', items: entrySchema },
+    decision: { ...decisionSchema, description: 'The last decision: what the transaction is now.' },
+    decisions: { type: 'array', items: decisionSchema },
+    hold: {
+      type: ['object', 'null'],
+      properties: {
+        kind: { type: 'string' },
+        status: { type: 'string' },
+        expires_at: timeSchema,
+        postings: {
+          type: 'array',
+          items: { type: 'object', properties: { ...postingSchema.properties, remaining: decimalSchema } },
+        },
+      },
+    },
+    reversed: {
+      type: 'array',
+      description: 'What was given back so far, by place in the postings.',
+      items: { type: 'object', properties: { posting: { type: 'integer' }, amount: decimalSchema } },
+    },
+  },
+} as const
+
+/** Registers the routes. */
+export function registerReadTransactions(
+  app: FastifyInstance,
+  dependencies: ApiDependencies,
+  recent: RecentlyPublished,
+): void {
+  const { pool } = dependencies
+  app.get<{ Querystring: ListQuery }>(
+    '/transactions',
+    {
+      schema: {
+        summary: 'Transactions, newest first',
+        tags: ['transactions'],
+        querystring: {
+          type: 'object',
+          additionalProperties: false,
+          properties: {
+            ...pageQuery,
+            status: { type: 'string', maxLength: 200, description: 'One or several, with commas.' },
+            kind: { type: 'string', enum: KINDS },
+            account: { ...accountIdSchema, description: 'Only what moved this account’s money.' },
+            source: { type: 'string', maxLength: 64 },
+            reason: { type: 'string', enum: REASONS },
+            from: { ...timeSchema, description: 'Recorded at or after.' },
+            to: { ...timeSchema, description: 'Recorded before.' },
+          },
+        },
+        response: { 200: { type: 'array', items: listedSchema }, ...problems(400, 422, 503) },
+      },
+    },
+    async (request, reply) => {
+      const { cursor, limit = PAGE_SIZE_DEFAULT, account, from, to, status, ...filters } = request.query
+      const page = await listTransactions(pool, {
+        filters: {
+          ...filters,
+          accountId: account,
+          statuses: status === undefined ? undefined : statusesOf(status),
+          from: from === undefined ? undefined : timeOf(from, 'from'),
+          to: to === undefined ? undefined : timeOf(to, 'to'),
+        },
+        before: cursorOf(cursor, TRANSACTION_CURSOR_LENGTH),
+        limit,
+      })
+      linkNext(request, reply, page)
+      return page.items.map(showListed)
+    },
+  )
+  app.get<{ Params: { id: string }; Querystring: { source?: string } }>(
+    '/transactions/:id',
+    {
+      schema: {
+        summary: 'A transaction with its entries and decisions',
+        tags: ['transactions'],
+        params: { type: 'object', properties: { id: { type: 'string', minLength: 1, maxLength: 64 } } },
+        querystring: {
+          type: 'object',
+          additionalProperties: false,
+          properties: {
+            source: {
+              type: 'string',
+              maxLength: 64,
+              default: '',
+              description: 'Ids are unique within a source.',
+            },
+          },
+        },
+        response: { 200: transactionSchema, ...problems(404, 422, 503) },
+      },
+    },
+    async (request) => {
+      const { id } = request.params
+      const { source = '' } = request.query
+      const key = transactionKey(source, id)
+      const transaction = await readTransaction(pool, key)
+      if (transaction === undefined) {
+        if (recent.has(key)) return { id, source, status: 'pending' }
+        throw new Problem(404, 'transaction_not_found', 'No transaction took this id of this source (yet).')
+      }
+      const { explain } = dependencies
+      const explanations =
+        explain === undefined
+          ? []
+          : await Promise.all(transaction.decisions.map((decision) => explain(id, decision)))
+      return showTransaction(transaction, explanations)
+    },
+  )
+}
+
+function statusesOf(text: string): TransactionStatus[] {
+  return text.split(',').map((part) => {
+    const word = statusOfShown(part.trim())
+    const status = STATUSES.find((known) => known === word)
+    if (status !== undefined && status !== 'duplicate') return status
+    throw new Problem(
+      400,
+      'status_invalid',
+      'Expected completed, authorized, held, voided, declined, expired or rejected.',
+    )
+  })
+}

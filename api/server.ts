@@ -1,0 +1,202 @@
+/** The API with everything it stands on: opens connections from the configuration, listens, and closes in order. */
+import type { FastifyInstance } from 'fastify'
+import { buildApp } from '#api/app.ts'
+import { type ApiDependencies, type ApiOptions, defaultApiOptions } from '#api/dependencies.ts'
+import { makeExplainer } from '#api/gateway/explain-decision.ts'
+import { makeIngestGateway } from '#api/gateway/ingest-gateway.ts'
+import { OutcomeWaiter } from '#api/gateway/outcome-waiter.ts'
+import { PositionWaiter } from '#api/gateway/position-waiter.ts'
+import type { Configuration } from '#platform/config/configuration.ts'
+import { UnreachableError } from '#platform/errors.ts'
+import { KafkaAdmin } from '#platform/kafka/admin.ts'
+import { type Kafka, makeKafka } from '#platform/kafka/client.ts'
+import { BatchingProducer } from '#platform/kafka/producer.ts'
+import type { Logger } from '#platform/observability/logger.ts'
+import { type ApiMetrics, makeApiMetrics } from '#platform/observability/metrics.ts'
+import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
+import { readAppliedOffsets } from '#platform/postgres/queries/read-applied-offsets.ts'
+import { readBalances } from '#platform/postgres/queries/read-balances.ts'
+import { readOutcomes } from '#platform/postgres/queries/read-outcomes.ts'
+import { BalanceCacheReader } from '#platform/redis/balance-cache-reader.ts'
+import { closeRedis, openRedis, type RedisClient, redisIsUp } from '#platform/redis/client.ts'
+import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
+import { TOPICS } from '#schemas/topics.ts'
+
+export interface ApiServer {
+  /** Base address, with the port that was found. */
+  readonly url: string
+  readonly app: FastifyInstance
+  /** Ends waits, finishes requests, closes connections; within 5 s. */
+  close(): Promise<void>
+}
+
+/** A request under way when closing begins gets so long; what still runs then is cut off. */
+const DRAIN_TIMEOUT_MS = 3000
+const CHECK_TIMEOUT_MS = 1000
+/** How long an answer about Kafka holds: probes come often, and each asks the broker. */
+const CHECK_LIFE_MS = 1000
+const SEND_TIMEOUT_MS = 8000
+
+/**
+ * Starts the API.
+ *
+ * @throws UnreachableError where Postgres or the brokers don't answer, or the port is taken. Redis may be away.
+ */
+export async function startApi(options: {
+  configuration: Configuration
+  logger: Logger
+  options?: Partial<ApiOptions>
+}): Promise<ApiServer> {
+  const { configuration, logger } = options
+  const closers: (() => Promise<void> | void)[] = []
+  const close = async () => {
+    for (const closer of closers.splice(0).reverse()) await closer()
+  }
+  try {
+    const dependencies = await connect(configuration, logger, closers)
+    const app = await buildApp({
+      ...dependencies,
+      options: { ...dependencies.options, ...options.options },
+    })
+    closers.push(() => drain(app))
+    const { host, port } = configuration.api
+    const url = await app.listen({ host, port }).catch((cause: unknown) => {
+      throw new UnreachableError('api', `can't listen on ${host}:${port}`, { cause })
+    })
+    return { url, app, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function connect(
+  configuration: Configuration,
+  logger: Logger,
+  closers: (() => Promise<void> | void)[],
+): Promise<ApiDependencies> {
+  const { ledger, postgres, compatibility } = configuration
+  const metrics = makeApiMetrics()
+  const pool = makePool({ ...postgres, applicationName: 'tallystream api' })
+  closers.push(() => pool.close())
+  await pool.query({ text: 'select 1' })
+  const kafka = makeKafka(configuration.kafka, { clientId: 'tallystream-api', logger })
+  const producer = new BatchingProducer({
+    kafka,
+    lingerMs: 2,
+    sendTimeoutMs: SEND_TIMEOUT_MS,
+    roomTimeoutMs: 1000,
+  })
+  closers.push(() => producer.close())
+  await producer.connect()
+  const redis = openApiRedis(configuration, logger)
+  closers.push(() => closeRedis(redis))
+  const explain = makeExplainer({
+    pool,
+    registry: new SchemaRegistry(configuration.schemaRegistry),
+    onFailure: (error) => logger.warn({ err: error }, 'no explanation of a decision'),
+  })
+  return {
+    pool,
+    metrics,
+    logger,
+    explain,
+    cache: makeCache(configuration, { redis, pool, metrics }),
+    gateway: makeIngestGateway({
+      sender: producer,
+      topicPrefix: ledger.topicPrefix,
+      onPublished: (topic, result, seconds) => {
+        metrics.published.inc({ topic, result })
+        metrics.publishSeconds.observe(seconds)
+      },
+    }),
+    outcomes: new OutcomeWaiter({
+      readOutcomes: (keys) => readOutcomes(pool, keys),
+      onPollFailed: (error) => logger.warn({ err: error }, 'waiting for outcomes'),
+      onWaiters: (count) => metrics.waiters.set(count),
+    }),
+    positions: new PositionWaiter({
+      readAppliedOffsets: () => readAppliedOffsets(pool, ledger.clusterId),
+      onPollFailed: (error) => logger.warn({ err: error }, 'waiting for positions'),
+    }),
+    checks: { kafka: kafkaCheck(kafka, ledger.topicPrefix, closers), redis: () => redisIsUp(redis) },
+    options: {
+      ...defaultApiOptions,
+      compatibilityCurrency: compatibility.currency,
+      compatibilitySourceAccount: compatibility.sourceAccount,
+      openAccounts: compatibility.openAccounts,
+    },
+    nowMs: () => Date.now(),
+  }
+}
+
+function openApiRedis({ redis }: Configuration, logger: Logger): RedisClient {
+  let isAway = false
+  const client = openRedis({
+    url: redis.url,
+    sslCa: redis.sslCa,
+    connectionName: 'tallystream-api',
+    onError: (error) => {
+      // Once a failure, not once an attempt to reconnect.
+      if (!isAway) logger.warn({ err: error }, 'Redis is away: balances come from Postgres')
+      isAway = true
+    },
+  })
+  client.on('ready', () => {
+    if (isAway) logger.info('Redis is back')
+    isAway = false
+  })
+  return client
+}
+
+const makeCache = (
+  configuration: Configuration,
+  { redis, pool, metrics }: { redis: RedisClient; pool: ReadPool; metrics: ApiMetrics },
+): BalanceCacheReader =>
+  new BalanceCacheReader(redis, {
+    keyPrefix: configuration.redis.keyPrefix,
+    readBalances: (accountIds) => readBalances(pool, accountIds),
+    onLookup: (result) => metrics.cacheLookups.inc({ result }),
+  })
+
+/** Whether the brokers know the topic that requests are published to; asked at most once a second. */
+function kafkaCheck(
+  kafka: Kafka,
+  topicPrefix: string,
+  closers: (() => Promise<void> | void)[],
+): () => Promise<boolean> {
+  const admin = new KafkaAdmin(kafka)
+  closers.push(() => admin.close())
+  const topic = `${topicPrefix}${TOPICS.transactions.name}`
+  let checkedAtMs = Number.NEGATIVE_INFINITY
+  let answer: Promise<boolean> = Promise.resolve(false)
+  return () => {
+    if (performance.now() - checkedAtMs > CHECK_LIFE_MS) {
+      checkedAtMs = performance.now()
+      const counts = admin.partitionCounts([topic]).then(
+        (found) => found.has(topic),
+        () => false,
+      )
+      answer = withinOrFalse(counts, CHECK_TIMEOUT_MS)
+    }
+    return answer
+  }
+}
+
+async function withinOrFalse(promise: Promise<boolean>, timeoutMs: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), timeoutMs)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function drain(app: FastifyInstance): Promise<void> {
+  const timer = setTimeout(() => app.server.closeAllConnections(), DRAIN_TIMEOUT_MS)
+  await app.close()
+  clearTimeout(timer)
+}

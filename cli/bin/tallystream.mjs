@@ -1,0 +1,46 @@
+#!/usr/bin/env node
+/**
+ * The door to the command line. Plain JavaScript that an old Node can read: it checks that the packages and the right Node are
+ * there, goes on in the project's own Node where the running one is older, and otherwise says in one message what to run.
+ */
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { constants } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const NODE_MAJOR = 24
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+const ownNode = join(root, 'node_modules', 'node', 'bin', 'node')
+const main = join(root, 'cli', 'main.ts')
+
+function giveUp(message) {
+  process.stderr.write(`tallystream: ${message}\n`)
+  process.exitCode = 2
+}
+
+/** Runs the same command in the project's Node; signals go through, so that Ctrl-C and `kill` mean what they should. */
+function runInOwnNode() {
+  const child = spawn(ownNode, [main, ...process.argv.slice(2)], { stdio: 'inherit' })
+  // A terminal sends Ctrl-C to both processes: passing it on once more would be the second, impatient one.
+  process.on('SIGINT', () => {
+    if (!process.stdin.isTTY) child.kill('SIGINT')
+  })
+  process.on('SIGTERM', () => child.kill('SIGTERM'))
+  child.on('error', (error) => giveUp(`could not start ${ownNode} (${error.message}). Run: npm ci`))
+  child.on('exit', (code, signal) => {
+    process.exitCode = signal === null ? code : 128 + (constants.signals[signal] || 0)
+  })
+}
+
+if (!existsSync(join(root, 'node_modules', 'commander'))) {
+  giveUp(`the packages are not installed. Run in ${root}: npm ci   (or: make demo)`)
+} else if (Number(process.versions.node.split('.')[0]) >= NODE_MAJOR) {
+  await import(main)
+} else if (existsSync(ownNode)) {
+  runInOwnNode()
+} else {
+  giveUp(
+    `expected Node ${NODE_MAJOR} or newer, got ${process.versions.node}, and the project's own is not installed. Run in ${root}: npm ci`,
+  )
+}

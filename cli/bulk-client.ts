@@ -1,0 +1,101 @@
+/** What commands that publish many records share: a publisher and a reading pool, opened when first needed and closed with the command. */
+import type { CommandContext } from '#cli/command.ts'
+import { loadConfiguration } from '#cli/configuration.ts'
+import { waitUntilApplied } from '#connectors/ingest/applied.ts'
+import { IngestPublisher } from '#connectors/ingest/publisher.ts'
+import type { Configuration } from '#platform/config/configuration.ts'
+import { ConfigurationError } from '#platform/errors.ts'
+import { makeKafka } from '#platform/kafka/client.ts'
+import type { RecordPosition } from '#platform/kafka/producer.ts'
+import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
+import { readProgress } from '#platform/postgres/queries/read-progress.ts'
+import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
+
+/** How long nothing may move before a command gives up waiting for its records to be applied. */
+const IDLE_TIMEOUT_MS = 30_000
+/** Comparing a whole run takes longer than an API's reads. */
+const STATEMENT_TIMEOUT_MS = 120_000
+const PROGRESS_EVERY_MS = 2_000
+
+export class BulkClient {
+  readonly configuration: Configuration
+  readonly #context: CommandContext
+  #pool: ReadPool | undefined
+  #publisher: Promise<IngestPublisher> | undefined
+
+  constructor(context: CommandContext, configuration = loadConfiguration()) {
+    this.#context = context
+    this.configuration = configuration
+  }
+
+  get pool(): ReadPool {
+    if (this.#pool === undefined) {
+      const pool = makePool({
+        ...this.configuration.postgres,
+        applicationName: 'tallystream-cli',
+        connectionsMax: 2,
+        statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+      })
+      this.#pool = pool
+      this.#context.onClose(() => pool.close())
+    }
+    return this.#pool
+  }
+
+  /** Errors as IngestPublisher.open. */
+  publisher(): Promise<IngestPublisher> {
+    this.#publisher ??= this.#openPublisher()
+    return this.#publisher
+  }
+
+  /** Waits until the records are applied; what is left is shown from time to time. Errors as waitUntilApplied. */
+  awaitApplied(positions: Iterable<RecordPosition>): Promise<void> {
+    const { ledger } = this.configuration
+    let shownAtMs = performance.now()
+    return waitUntilApplied(positions, {
+      pool: this.pool,
+      clusterId: ledger.clusterId,
+      topicPrefix: ledger.topicPrefix,
+      idleTimeoutMs: IDLE_TIMEOUT_MS,
+      signal: this.#context.signal,
+      onRemaining: (remaining) => {
+        if (performance.now() - shownAtMs < PROGRESS_EVERY_MS) return
+        shownAtMs = performance.now()
+        this.#context.progress(`${remaining} records not applied yet`)
+      },
+    })
+  }
+
+  /** The ledger's own time: the last applied tick, ms. @throws ConfigurationError before `migrate` */
+  async ledgerTimeMs(): Promise<number> {
+    const progress = await readProgress(this.pool)
+    if (progress === undefined)
+      throw new ConfigurationError('there is no ledger yet: npx tallystream migrate')
+    return progress.tickMs
+  }
+
+  async #openPublisher(): Promise<IngestPublisher> {
+    const { kafka, schemaRegistry, ledger } = this.configuration
+    const publisher = await IngestPublisher.open({
+      kafka: makeKafka(kafka, { clientId: 'tallystream-cli' }),
+      registry: new SchemaRegistry(schemaRegistry),
+      topicPrefix: ledger.topicPrefix,
+    })
+    this.#context.onClose(() => publisher.close())
+    return publisher
+  }
+}
+
+/** A whole number of an option. @throws ConfigurationError naming the option */
+export function wholeNumber(
+  text: string | undefined,
+  option: string,
+  range: { min: number; max: number },
+): number | undefined {
+  if (text === undefined) return undefined
+  const value = Number(text)
+  if (/^\d{1,16}$/.test(text) && value >= range.min && value <= range.max) return value
+  throw new ConfigurationError(
+    `${option}: expected a whole number from ${range.min} to ${range.max}, found "${text}"`,
+  )
+}

@@ -1,0 +1,169 @@
+/** What every command promises, seen from outside the process: streams, exit codes, help, signals. */
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, expect, test } from 'vitest'
+import { processEnvironment } from '#platform/config/environment.ts'
+
+const main = fileURLToPath(new URL('./main.ts', import.meta.url))
+const frame = fileURLToPath(new URL('./command.ts', import.meta.url))
+const errors = fileURLToPath(new URL('../platform/errors.ts', import.meta.url))
+/** Dozens of processes load the same modules: compiled once they start in half the time. */
+const compileCache = mkdtempSync(join(tmpdir(), 'tallystream-compile-cache-'))
+const env = { ...processEnvironment(), NODE_COMPILE_CACHE: compileCache }
+
+afterAll(() => rmSync(compileCache, { recursive: true, force: true }))
+
+interface Outcome {
+  exitCode: number | null
+  stdout: string
+  stderr: string
+}
+
+/** Runs Node; `onStderr` sees standard error as it grows and may send signals. */
+function run(
+  nodeArguments: string[],
+  onStderr: (text: string, kill: (signal: NodeJS.Signals) => void) => void = () => {},
+): Promise<Outcome> {
+  const child = spawn(process.execPath, nodeArguments, { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const outcome: Outcome = { exitCode: null, stdout: '', stderr: '' }
+  child.stdout.on('data', (chunk) => (outcome.stdout += chunk))
+  child.stderr.on('data', (chunk) => {
+    outcome.stderr += chunk
+    onStderr(outcome.stderr, (signal) => child.kill(signal))
+  })
+  return new Promise((resolve) => {
+    child.once('close', (exitCode) => resolve({ ...outcome, exitCode }))
+  })
+}
+
+/** A program with one command, `try`, whose body is `body`. */
+function program(body: string, ...commandArguments: string[]): string[] {
+  const code = `
+    import { createRequire } from 'node:module'
+    const { Command } = await import(createRequire(${JSON.stringify(main)}).resolve('commander'))
+    const { addCommand } = await import(${JSON.stringify(frame)})
+    const { ConfigurationError, UnreachableError } = await import(${JSON.stringify(errors)})
+    const program = new Command('program')
+    addCommand(program, { usage: 'try', summary: 's', example: 'try', run: async (context) => { ${body} } })
+    await program.parseAsync(['node', 'program', 'try', ...${JSON.stringify(commandArguments)}])`
+  return ['--input-type=module', '-e', code]
+}
+
+const says = (what: string) => `process.stderr.write(${JSON.stringify(`${what}\n`)});`
+
+test('--json prints one document, with bigint as decimal strings, and progress stays on standard error', async () => {
+  const body = "context.progress('working'); return { json: { sum: 9007199254740993n }, text: 'for people' }"
+  const outcome = await run(program(body, '--json'))
+  expect(JSON.parse(outcome.stdout)).toEqual({ sum: '9007199254740993' })
+  expect(outcome.stderr).toContain('working')
+  expect((await run(program(body))).stdout).toBe('for people\n')
+})
+
+test.each([
+  ['return { json: 1 }', 0],
+  ['return { json: 1, exitCode: 1 }', 1],
+  ["throw new Error('unforeseen')", 1],
+  ["throw new ConfigurationError('expected a, got b')", 2],
+  ["throw new UnreachableError('kafka', 'no answer')", 3],
+  ["context.onClose(() => { throw new Error('stuck') }); return { json: 1 }", 1],
+])('%s ends with %i', async (body, exitCode) => {
+  const outcome = await run(program(body, '--json'))
+  expect(outcome.exitCode).toBe(exitCode)
+  expect(() => JSON.parse(outcome.stdout)).not.toThrow()
+})
+
+test('SIGTERM ends a command that stays up, its closers run in reverse, and one Ctrl-C seen twice is one', async () => {
+  const body = `
+    context.onClose(() => { ${says('closed first')} })
+    context.onClose(async () => { await new Promise((r) => setTimeout(r, 100)); ${says('closed second')} })
+    ${says('up')}
+    await context.untilStopped()
+    return { json: {}, text: 'ended in order' }`
+  let sent = false
+  const outcome = await run(program(body), (stderr, kill) => {
+    if (sent || !stderr.includes('up\n')) return
+    sent = true
+    kill('SIGTERM')
+    setTimeout(() => kill('SIGTERM'), 20)
+  })
+  expect(outcome.exitCode).toBe(0)
+  expect(outcome.stdout).toBe('ended in order\n')
+  expect(outcome.stderr.indexOf('closed second')).toBeGreaterThan(-1)
+  expect(outcome.stderr.indexOf('closed first')).toBeGreaterThan(outcome.stderr.indexOf('closed second'))
+})
+
+test('a command that fails while another part of it waits for a signal ends', async () => {
+  const body =
+    "await Promise.race([context.untilStopped(), Promise.reject(new UnreachableError('kafka', 'away'))])"
+  const outcome = await run(program(body))
+  expect(outcome.exitCode).toBe(3)
+})
+
+test('a second, later signal does not wait for closing', async () => {
+  const body = `
+    context.onClose(() => new Promise(() => setInterval(() => {}, 1000)))
+    ${says('up')}
+    await context.untilStopped()
+    return { json: {} }`
+  let sent = false
+  const outcome = await run(program(body), (stderr, kill) => {
+    if (sent || !stderr.includes('up\n')) return
+    sent = true
+    kill('SIGINT')
+    setTimeout(() => kill('SIGINT'), 800)
+  })
+  expect(outcome.exitCode).toBe(130)
+})
+
+/** The subcommands that a help text lists, without `help` itself. */
+function commandsIn(help: string): string[] {
+  const section = /\nCommands:\n([\s\S]*?)(\n\n|$)/.exec(help)?.[1] ?? ''
+  const names = section.split('\n').flatMap((line) => /^ {2}(\w[\w-]*)/.exec(line)?.[1] ?? [])
+  return names.filter((name) => name !== 'help')
+}
+
+test('every command and subcommand has --help with an example and --json', async () => {
+  let level = commandsIn((await run([main, '--help'])).stdout).map((name) => [name])
+  expect(level.length).toBeGreaterThan(1)
+  while (level.length > 0) level = (await atOnce(level, checkHelp)).flat()
+})
+
+/** The paths of the subcommands; of a command without any the help text is looked at. */
+async function checkHelp(path: string[]): Promise<string[][]> {
+  const { stdout, exitCode } = await run([main, ...path, '--help'])
+  expect(exitCode, path.join(' ')).toBe(0)
+  const subcommands = commandsIn(stdout)
+  if (subcommands.length > 0) return subcommands.map((name) => [...path, name])
+  expect(stdout, path.join(' ')).toContain(`Example:\n  npx tallystream ${path.join(' ')}`)
+  expect(stdout, path.join(' ')).toContain('--json')
+  return []
+}
+
+/** Some processes side by side: one after the other they would wait for each other's start. */
+async function atOnce<Item, Result>(
+  items: readonly Item[],
+  task: (item: Item) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = []
+  for (let at = 0; at < items.length; at += 4) {
+    results.push(...(await Promise.all(items.slice(at, at + 4).map(task))))
+  }
+  return results
+}
+
+test('a wrong command is a usage error, also as JSON', async () => {
+  const outcome = await run([main, 'stack', 'sideways', '--json'])
+  expect(outcome.exitCode).toBe(2)
+  expect(JSON.parse(outcome.stdout)).toMatchObject({ error: { code: 'usage' } })
+  expect((await run([main, 'stack', 'reset'])).exitCode).toBe(2)
+})
+
+test('doctor names each need once, as text and as JSON', async () => {
+  const { stdout } = await run([main, 'doctor', '--json'])
+  const { findings } = JSON.parse(stdout) as { findings: { name: string; ok: boolean; remedy?: object }[] }
+  expect(findings.map((finding) => finding.name)).toContain('Java 17 or newer')
+  for (const finding of findings) expect(finding.remedy === undefined, finding.name).toBe(finding.ok)
+})

@@ -1,0 +1,190 @@
+/**
+ * What every command has in common: `--help` with an example, `--json` (exactly one JSON document on standard output, logs on
+ * standard error), exit codes, and an orderly end on SIGINT and SIGTERM. See cli/README.md for how to add one.
+ */
+import type { Command } from 'commander'
+import { ConfigurationError, OperatingError, UnreachableError } from '#platform/errors.ts'
+
+/** 0: fine. 1: a difference was found (or the work failed). 2: usage or configuration. 3: a service isn't reachable. */
+export const exitCodes = { ok: 0, difference: 1, usage: 2, unreachable: 3 } as const
+/** How long closing may take before the process ends anyway. */
+const CLOSE_TIMEOUT_MS = 20_000
+/** A Ctrl-C reaches every process of the terminal, and wrappers (npx, make) pass it on once more: so close together, two are one. */
+const SAME_SIGNAL_MS = 500
+
+/** What a command hands back. */
+export interface CommandResult {
+  /** The one document of `--json`. Amounts may be bigint: they are shown as decimal strings. */
+  json: unknown
+  /** What a person reads instead. */
+  text?: string
+  /** `exitCodes.difference` when what was checked isn't as it should be. */
+  exitCode?: 0 | 1
+}
+
+/** What a command gets besides its own options and arguments. */
+export interface CommandContext {
+  json: boolean
+  /** Aborted by the first SIGINT or SIGTERM. Long work ends then; closers run after it. */
+  signal: AbortSignal
+  /** Registers what must be closed at the end, however it comes; the last registered is closed first. */
+  onClose(closer: () => Promise<void> | void): void
+  /** One line for the waiting person, on standard error. */
+  progress(message: string): void
+  /** Resolves at the first SIGINT or SIGTERM: what a command that stays up waits for. */
+  untilStopped(): Promise<void>
+}
+
+/** One subcommand. `Options` are the parsed option values by their camel-case names, always with `json`. */
+export interface CommandDefinition<Options> {
+  /** Name and positional arguments in commander's notation, for example `csv <file>`. */
+  usage: string
+  summary: string
+  /** One command line that works as it stands. */
+  example: string
+  /** Declares options on the command. */
+  configure?: (command: Command) => unknown
+  run(context: CommandContext, options: Options, positional: readonly string[]): Promise<CommandResult>
+}
+
+/** Adds a subcommand to `parent`. */
+export function addCommand<Options>(parent: Command, definition: CommandDefinition<Options>): void {
+  const command = parent
+    .command(definition.usage)
+    .description(definition.summary)
+    .option('--json', 'print exactly one JSON document on standard output')
+    .addHelpText('after', `\nExample:\n  npx tallystream ${definition.example}`)
+  definition.configure?.(command)
+  command.action(async () => {
+    const options = command.opts<Options & { json?: boolean }>()
+    process.exitCode = await execute(definition, options, command.args)
+  })
+}
+
+async function execute<Options>(
+  definition: CommandDefinition<Options>,
+  options: Options & { json?: boolean },
+  positional: readonly string[],
+): Promise<number> {
+  const json = options.json === true
+  const lifetime = startLifetime()
+  const context: CommandContext = {
+    json,
+    signal: lifetime.signal,
+    onClose: lifetime.onClose,
+    progress: (message) => process.stderr.write(`${message}\n`),
+    untilStopped: () => untilAborted(lifetime.signal),
+  }
+  let exitCode: number
+  try {
+    const result = await definition.run(context, options, positional)
+    writeResult(result, json)
+    exitCode = result.exitCode ?? exitCodes.ok
+  } catch (error) {
+    exitCode = reportError(error, json)
+  }
+  return Math.max(exitCode, await lifetime.close())
+}
+
+function writeResult(result: CommandResult, json: boolean): void {
+  if (json) process.stdout.write(`${jsonText(result.json)}\n`)
+  else if (result.text !== undefined) process.stdout.write(`${result.text}\n`)
+}
+
+/** JSON with bigint as decimal strings, indented for people who pipe it nowhere. */
+export function jsonText(value: unknown): string {
+  return JSON.stringify(
+    value,
+    (_key, part: unknown) => (typeof part === 'bigint' ? part.toString() : part),
+    2,
+  )
+}
+
+/** The exit code that an error means. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof ConfigurationError) return exitCodes.usage
+  if (error instanceof UnreachableError) return exitCodes.unreachable
+  return exitCodes.difference
+}
+
+function reportError(error: unknown, json: boolean): number {
+  const known = error instanceof OperatingError
+  const message = error instanceof Error ? error.message : String(error)
+  // Something that nobody foresaw needs its stack; a coded error says all in its message.
+  process.stderr.write(`tallystream: ${known || !(error instanceof Error) ? message : error.stack}\n`)
+  if (json) {
+    const code = known ? error.code : 'unexpected'
+    process.stdout.write(`${jsonText({ error: { code, message } })}\n`)
+  }
+  return exitCodeOf(error)
+}
+
+interface Lifetime {
+  signal: AbortSignal
+  onClose(closer: () => Promise<void> | void): void
+  /** Runs the closers in reverse; 0, or 1 when one failed. */
+  close(): Promise<number>
+}
+
+/** Listens to signals: the first asks for the end, the second doesn't wait for it. */
+function startLifetime(): Lifetime {
+  const closers: (() => Promise<void> | void)[] = []
+  const controller = new AbortController()
+  let firstAtMs = 0
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (controller.signal.aborted) {
+      if (performance.now() - firstAtMs < SAME_SIGNAL_MS) return
+      process.exit(signal === 'SIGINT' ? 130 : 143)
+    }
+    firstAtMs = performance.now()
+    process.stderr.write(`tallystream: stopping (${signal}); once more ends at once\n`)
+    controller.abort(new OperatingError('stopped', `Stopped by ${signal}`))
+  }
+  process.on('SIGINT', onSignal)
+  process.on('SIGTERM', onSignal)
+  return {
+    signal: controller.signal,
+    onClose: (closer) => closers.push(closer),
+    close: async () => {
+      const exitCode = await closeInReverse(closers)
+      // A command that ended by itself leaves nobody to wait for a signal: that wait would keep the process alive.
+      controller.abort(new OperatingError('ended', 'The command has ended'))
+      process.off('SIGINT', onSignal)
+      process.off('SIGTERM', onSignal)
+      return exitCode
+    },
+  }
+}
+
+async function closeInReverse(closers: (() => Promise<void> | void)[]): Promise<number> {
+  let exitCode = 0
+  const timer = setTimeout(() => {
+    process.stderr.write(`tallystream: closing took over ${CLOSE_TIMEOUT_MS / 1000} s, ending now\n`)
+    process.exit(1)
+  }, CLOSE_TIMEOUT_MS)
+  for (const closer of closers.reverse()) {
+    try {
+      await closer()
+    } catch (error) {
+      exitCode = 1
+      process.stderr.write(
+        `tallystream: closing failed: ${error instanceof Error ? error.message : String(error)}\n`,
+      )
+    }
+  }
+  clearTimeout(timer)
+  return exitCode
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => {
+    // A promise keeps no process alive: without a timer Node would end a command that waits for nothing but a signal.
+    const keepAlive = setInterval(() => {}, 60_000)
+    const finish = () => {
+      clearInterval(keepAlive)
+      resolve()
+    }
+    signal.addEventListener('abort', finish, { once: true })
+  })
+}

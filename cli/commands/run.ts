@@ -1,0 +1,58 @@
+/** `run`: the engine of one ledger in the foreground: processors, publisher, ticker. */
+import type { Command } from 'commander'
+import { addCommand } from '#cli/command.ts'
+import { loadConfiguration } from '#cli/configuration.ts'
+import { ConfigurationError, type IncidentError } from '#platform/errors.ts'
+import { serveMetrics } from '#platform/http/metrics-server.ts'
+import { makeEngineMetrics } from '#platform/observability/engine-metrics.ts'
+import { createLogger } from '#platform/observability/logger.ts'
+import { type Role, startPipeline } from '#processors/pipeline.ts'
+
+const ROLES: readonly Role[] = ['processor', 'publisher', 'ticker']
+
+const rolesOf = (text: string): Role[] => {
+  const roles = text.split(',').map((role) => role.trim())
+  const unknown = roles.find((role) => !(ROLES as readonly string[]).includes(role))
+  if (unknown !== undefined) {
+    throw new ConfigurationError(`expected --roles of ${ROLES.join(', ')}, found "${unknown}"`)
+  }
+  return roles as Role[]
+}
+
+/** Registers `run`. */
+export function registerRun(program: Command): void {
+  addCommand<{ roles: string }>(program, {
+    usage: 'run',
+    summary: 'run the engine: apply what is on the ingest topics, publish the results; until stopped',
+    example: 'run --roles processor,publisher,ticker',
+    configure: (command) => command.option('--roles <list>', 'what this process does', ROLES.join(',')),
+    run: async (context, { roles }) => {
+      const configuration = loadConfiguration()
+      const logger = createLogger({ level: configuration.logLevel, service: 'engine' })
+      const metrics = makeEngineMetrics()
+      const incidents: IncidentError[] = []
+      const pipeline = await startPipeline({
+        configuration,
+        roles: rolesOf(roles),
+        logger,
+        metrics,
+        onIncident: (incident) => {
+          incidents.push(incident)
+          metrics.incidents.inc({ code: incident.code })
+          logger.error({ code: incident.code }, `incident: ${incident.message}`)
+        },
+      })
+      context.onClose(() => pipeline.stop())
+      const server = await serveMetrics({
+        host: configuration.api.host,
+        port: configuration.api.metricsPort,
+        registry: metrics.registry,
+        ready: () => pipeline.ready() && incidents.length === 0,
+      })
+      context.onClose(() => server.close())
+      logger.info({ url: server.url }, 'metrics and health')
+      await Promise.race([context.untilStopped(), pipeline.ended])
+      return { json: { stopped: true }, text: 'stopped' }
+    },
+  })
+}

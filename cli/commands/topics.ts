@@ -1,0 +1,77 @@
+/** `topics apply | check`: the topics and their schemas, as in schemas/topics.ts. */
+import type { Command } from 'commander'
+import { addCommand, exitCodes } from '#cli/command.ts'
+import { loadConfiguration } from '#cli/configuration.ts'
+import type { Configuration } from '#platform/config/configuration.ts'
+import { KafkaAdmin, type TopicDifference, type TopicSpecification } from '#platform/kafka/admin.ts'
+import { makeKafka } from '#platform/kafka/client.ts'
+import { createLogger } from '#platform/observability/logger.ts'
+import { registerContracts } from '#platform/schema-registry/contracts.ts'
+import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
+import { ALL_TOPICS, topicConfiguration } from '#schemas/topics.ts'
+
+/** The table of topics for one ledger. @param replication copies of each partition */
+export const topicTable = (topicPrefix: string, replication: number): TopicSpecification[] =>
+  ALL_TOPICS.map((topic) => ({
+    name: `${topicPrefix}${topic.name}`,
+    partitions: topic.partitions,
+    replication,
+    config: topicConfiguration(topic),
+  }))
+
+/** Makes what is missing: topics, and schemas in the registry. @returns what still differs */
+export const applyTopics = async (
+  configuration: Configuration,
+  replication: number,
+): Promise<{ differences: TopicDifference[]; schemas: number }> => {
+  const logger = createLogger({ level: configuration.logLevel, service: 'cli' })
+  const admin = new KafkaAdmin(makeKafka(configuration.kafka, { clientId: 'tallystream-cli', logger }))
+  try {
+    const { topicPrefix } = configuration.ledger
+    const differences = await admin.ensureTopics(topicTable(topicPrefix, replication))
+    const contracts = await registerContracts(new SchemaRegistry(configuration.schemaRegistry), topicPrefix)
+    return { differences, schemas: Object.keys(contracts).length }
+  } finally {
+    await admin.close()
+  }
+}
+
+const report = (differences: readonly TopicDifference[], done: string) => ({
+  json: { topics: ALL_TOPICS.length, differences },
+  text:
+    differences.length === 0 ? done : differences.map((difference) => JSON.stringify(difference)).join('\n'),
+  exitCode: differences.length === 0 ? exitCodes.ok : exitCodes.difference,
+})
+
+/** Registers `topics` and its subcommands. */
+export function registerTopics(program: Command): void {
+  const topics = program.command('topics').description('the topics and schemas of the ledger')
+  const withReplication = (command: Command) =>
+    command.option('--replication <n>', 'copies of each partition', '1')
+  addCommand<{ replication: string }>(topics, {
+    usage: 'apply',
+    summary: 'create missing topics, register schemas, report what differs',
+    example: 'topics apply --replication 1',
+    configure: withReplication,
+    run: async (_context, { replication }) => {
+      const { differences } = await applyTopics(loadConfiguration(), Number(replication))
+      return report(differences, `${ALL_TOPICS.length} topics are as they should be`)
+    },
+  })
+  addCommand<{ replication: string }>(topics, {
+    usage: 'check',
+    summary: 'compare topics with the table; changes nothing',
+    example: 'topics check',
+    configure: withReplication,
+    run: async (_context, { replication }) => {
+      const configuration = loadConfiguration()
+      const admin = new KafkaAdmin(makeKafka(configuration.kafka, { clientId: 'tallystream-cli' }))
+      try {
+        const table = topicTable(configuration.ledger.topicPrefix, Number(replication))
+        return report(await admin.checkTopics(table), `${ALL_TOPICS.length} topics are as they should be`)
+      } finally {
+        await admin.close()
+      }
+    },
+  })
+}

@@ -1,0 +1,164 @@
+/** What the commands on a ledger's data share: reading from Postgres, publishing a record, and learning what became of it. */
+import { parseExactJson } from '#api/exact-json.ts'
+import { type IngestGateway, type IngestRecord, makeIngestGateway } from '#api/gateway/ingest-gateway.ts'
+import { PositionWaiter } from '#api/gateway/position-waiter.ts'
+import { Problem } from '#api/problem.ts'
+import type { CommandContext } from '#cli/command.ts'
+import { loadConfiguration } from '#cli/configuration.ts'
+import { type RecordOutcome, readRecordOutcome } from '#cli/record-outcome.ts'
+import type { Configuration } from '#platform/config/configuration.ts'
+import { ConfigurationError, OperatingError, UnreachableError } from '#platform/errors.ts'
+import { makeKafka } from '#platform/kafka/client.ts'
+import { BatchingProducer } from '#platform/kafka/producer.ts'
+import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
+import { type LogPosition, readAppliedOffsets } from '#platform/postgres/queries/read-applied-offsets.ts'
+import { type LedgerProgress, readProgress } from '#platform/postgres/queries/read-progress.ts'
+import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
+import type { TopicKey } from '#schemas/topics.ts'
+
+const CLIENT_NAME = 'tallystream-cli'
+/** A person waits: long enough for a broker that restarts, short enough to say that none is there. */
+const KAFKA_TIMEOUT_MS = 10_000
+const CONNECTIONS_MAX = 8
+/** Postgres: a table that isn't there. */
+const UNDEFINED_TABLE = '42P01'
+
+/** Reads one ledger. */
+export interface LedgerReader {
+  readonly configuration: Configuration
+  readonly pool: ReadPool
+  readonly registry: SchemaRegistry
+  /** How the engine stood when this was opened. */
+  readonly progress: LedgerProgress
+}
+
+/** A record that was published, and what became of it; null where nobody waited for that. */
+export interface Submission {
+  readonly position: LogPosition
+  readonly outcome: RecordOutcome | null
+}
+
+/** Reads and writes one ledger. */
+export interface LedgerWriter extends LedgerReader {
+  /**
+   * Publishes a record and waits until it is applied.
+   *
+   * @param waitMs How long to wait; 0 = not at all.
+   * @throws OperatingError `card_number_refused` (nothing is published); UnreachableError `engine_unreachable` where it isn't
+   *   applied in time; what publishing throws.
+   */
+  submit(topic: TopicKey, key: string, record: IngestRecord, waitMs: number): Promise<Submission>
+}
+
+/**
+ * Opens the configured ledger for reading; the command's end closes it.
+ *
+ * @throws ConfigurationError where it has no tables; UnreachableError where Postgres doesn't answer.
+ */
+export async function openReader(context: CommandContext): Promise<LedgerReader> {
+  const configuration = loadConfiguration()
+  const pool = makePool({
+    ...configuration.postgres,
+    applicationName: CLIENT_NAME,
+    connectionsMax: CONNECTIONS_MAX,
+  })
+  context.onClose(() => pool.close())
+  const progress = await readProgressOf(pool, configuration.ledger.name)
+  return { configuration, pool, registry: new SchemaRegistry(configuration.schemaRegistry), progress }
+}
+
+async function readProgressOf(pool: ReadPool, ledger: string): Promise<LedgerProgress> {
+  const missing = `the ledger "${ledger}" has no tables yet. Run: npx tallystream migrate`
+  try {
+    const progress = await readProgress(pool)
+    if (progress !== undefined) return progress
+  } catch (error) {
+    const { cause } = error as { cause?: { code?: unknown } }
+    if (cause?.code !== UNDEFINED_TABLE) throw error
+    throw new ConfigurationError(missing, { cause: error })
+  }
+  throw new ConfigurationError(missing)
+}
+
+/**
+ * Opens the configured ledger for reading and writing; the command's end closes it.
+ *
+ * @throws as `openReader`; UnreachableError `kafka_unreachable`
+ */
+export async function openWriter(context: CommandContext): Promise<LedgerWriter> {
+  const reader = await openReader(context)
+  const { kafka, ledger } = reader.configuration
+  const producer = new BatchingProducer({
+    kafka: makeKafka(kafka, { clientId: CLIENT_NAME }),
+    lingerMs: 0,
+    sendTimeoutMs: KAFKA_TIMEOUT_MS,
+  })
+  context.onClose(() => producer.close())
+  await producer.connect()
+  const gateway = makeIngestGateway({ sender: producer, topicPrefix: ledger.topicPrefix })
+  return {
+    ...reader,
+    submit: (topic, key, record, waitMs) => submit({ context, reader, gateway }, topic, key, record, waitMs),
+  }
+}
+
+interface Submitter {
+  readonly context: CommandContext
+  readonly reader: LedgerReader
+  readonly gateway: IngestGateway
+}
+
+async function submit(
+  submitter: Submitter,
+  topic: TopicKey,
+  key: string,
+  record: IngestRecord,
+  waitMs: number,
+): Promise<Submission> {
+  const { reader, gateway } = submitter
+  refuseCardNumbers(key, record)
+  // What applies the record comes after this.
+  const { sequence } = await readProgressOf(reader.pool, reader.configuration.ledger.name)
+  const position = await gateway.publish(topic, key, record)
+  if (waitMs === 0) return { position, outcome: null }
+  await untilApplied(submitter, position, waitMs)
+  return { position, outcome: await readRecordOutcome(reader.pool, reader.registry, position, sequence) }
+}
+
+/** A real card number must not reach a topic, where it would stay. */
+function refuseCardNumbers(key: string, record: IngestRecord): void {
+  try {
+    const digits = (_name: string, value: unknown) => (typeof value === 'bigint' ? value.toString() : value)
+    parseExactJson(JSON.stringify({ key, record }, digits))
+  } catch (error) {
+    if (error instanceof Problem) throw new OperatingError(error.code, error.message, { cause: error })
+    throw error
+  }
+}
+
+async function untilApplied(
+  { context, reader }: Submitter,
+  position: LogPosition,
+  waitMs: number,
+): Promise<void> {
+  const { pool, configuration } = reader
+  let failure: unknown
+  const waiter = new PositionWaiter({
+    readAppliedOffsets: () => readAppliedOffsets(pool, configuration.ledger.clusterId),
+    onPollFailed: (error) => {
+      failure = error
+    },
+  })
+  const close = () => waiter.close()
+  context.signal.addEventListener('abort', close, { once: true })
+  const isApplied = await waiter.wait(position, waitMs)
+  context.signal.removeEventListener('abort', close)
+  context.signal.throwIfAborted()
+  if (isApplied) return
+  if (failure !== undefined) throw failure
+  const place = `${position.topic}:${position.partition} at offset ${position.offset}`
+  throw new UnreachableError(
+    'engine',
+    `published to ${place}, but not applied within ${waitMs / 1000} s; is the engine running (npx tallystream run)?`,
+  )
+}

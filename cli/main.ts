@@ -1,0 +1,74 @@
+/** The command line: every subcommand by name. What a command does stands in its own file below cli/commands/. */
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import { exitCodes, jsonText } from '#cli/command.ts'
+import { registerAccounts } from '#cli/commands/accounts.ts'
+import { registerApi } from '#cli/commands/api.ts'
+import { registerBalances } from '#cli/commands/balances.ts'
+import { registerBench } from '#cli/commands/bench.ts'
+import { registerCache } from '#cli/commands/cache.ts'
+import { registerCards } from '#cli/commands/cards.ts'
+import { registerDemo } from '#cli/commands/demo.ts'
+import { registerDoctor } from '#cli/commands/doctor.ts'
+import { registerGenerate } from '#cli/commands/generate.ts'
+import { registerImport } from '#cli/commands/import.ts'
+import { registerMigrate } from '#cli/commands/migrate.ts'
+import { registerReviews } from '#cli/commands/reviews.ts'
+import { registerRules } from '#cli/commands/rules.ts'
+import { registerRun } from '#cli/commands/run.ts'
+import { registerStack } from '#cli/commands/stack.ts'
+import { registerTopics } from '#cli/commands/topics.ts'
+import { registerTransactions } from '#cli/commands/transactions.ts'
+
+/** Explicit, in the order of the help text: a newcomer's first commands come first. */
+const registrations: readonly ((program: Command) => void)[] = [
+  registerDemo,
+  registerDoctor,
+  registerStack,
+  registerMigrate,
+  registerTopics,
+  registerRun,
+  registerAccounts,
+  registerTransactions,
+  registerBalances,
+  registerCards,
+  registerReviews,
+  registerRules,
+  registerGenerate,
+  registerImport,
+  registerApi,
+  registerCache,
+  registerBench,
+]
+
+function buildProgram(): Command {
+  const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
+  const program = new Command('tallystream')
+    .description(
+      'Records on Kafka become double-entry balances in Postgres, exactly once, provable by replay.',
+    )
+    .version(manifest.version)
+    .showHelpAfterError('(--help says more)')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 fine, 1 a difference found or a request refused, 2 usage or configuration, 3 a service is not reachable',
+    )
+  // Before the subcommands: they inherit it.
+  program.exitOverride()
+  for (const register of registrations) register(program)
+  return program
+}
+
+try {
+  await buildProgram().parseAsync()
+} catch (error) {
+  if (!(error instanceof CommanderError)) throw error
+  // Commander has printed its message already; asking for help is no error.
+  process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
+  // Whoever asked for JSON gets one document whatever happens.
+  if (error.exitCode !== 0 && process.argv.includes('--json')) {
+    process.stdout.write(`${jsonText({ error: { code: 'usage', message: error.message } })}\n`)
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * Deciding a batch: state in, effects out, nothing else. What is decided depends on the order of the inputs alone,
+ * never on where batches are cut.
+ */
+import { addTick, advance } from '../time/pending-ticks.ts'
+import { expireDue } from './expiry.ts'
+import type { LedgerInput, TickInput } from './inputs.ts'
+import { decideAccount, decideCard, decideRule } from './reference.ts'
+import { decideReview } from './reviews.ts'
+import { type BatchEffects, emptyEffects, type LedgerState } from './state.ts'
+import { decideTransaction } from './transactions.ts'
+
+/**
+ * Decides the inputs in order. `effects.consumed` says how many were decided: all, unless a tick's expiries filled the
+ * batch (then `state.expiring` is set and the next batch goes on with them before anything else).
+ */
+export const decideBatch = (state: LedgerState, inputs: readonly LedgerInput[]): BatchEffects => {
+  const effects = emptyEffects()
+  if (state.expiring) {
+    const done = expireDue(state, effects, { topic: 'ticks', partition: 0, offset: -1n })
+    state.expiring = !done
+    if (!done) return finished(state, effects)
+  }
+  for (const input of inputs) {
+    decideInput(state, effects, input)
+    effects.consumed += 1
+    if (!passTime(state, effects, input)) break
+  }
+  return finished(state, effects)
+}
+
+const decideInput = (state: LedgerState, effects: BatchEffects, input: LedgerInput): void => {
+  switch (input.type) {
+    case 'transaction':
+      decideTransaction(state, effects, input)
+      break
+    case 'account':
+      decideAccount(state, effects, input)
+      break
+    case 'card':
+      decideCard(state, effects, input)
+      break
+    case 'review':
+      decideReview(state, effects, input)
+      break
+    case 'rule':
+      decideRule(state, effects, input)
+      break
+    case 'dead':
+      effects.deadLetters.push({
+        index: effects.nextIndex++,
+        letter: input.letter,
+        position: input,
+        recordedAt: state.time.nowMs,
+      })
+      break
+    case 'tick':
+    case 'advance':
+      break
+    default:
+      throw new Error(`unknown input ${String(input satisfies never)}`)
+  }
+}
+
+/** Moves the reading position and with it perhaps time. @returns false where the batch must end. */
+const passTime = (state: LedgerState, effects: BatchEffects, input: LedgerInput): boolean => {
+  const partition = `${input.topic}:${input.partition}`
+  const next = input.offset + 1n
+  state.positions.set(partition, next)
+  const times = input.type === 'tick' ? takeTick(state, input) : advance(state.time, partition, next)
+  for (const time of times) {
+    state.time.nowMs = time
+    state.expiring = !expireDue(state, effects, input)
+    // Later times of the same advance need what this one leaves: they are applied by being the same or older than now.
+    if (state.expiring) {
+      state.time.nowMs = times.at(-1)!
+      return false
+    }
+  }
+  return true
+}
+
+const takeTick = (state: LedgerState, input: TickInput): number[] =>
+  addTick(state.time, input.tick, state.positions)
+
+const finished = (state: LedgerState, effects: BatchEffects): BatchEffects => {
+  for (const account of effects.accounts) account.version = state.sequence
+  for (const card of effects.cards) card.version = state.sequence
+  return effects
+}

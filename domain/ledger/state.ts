@@ -1,0 +1,246 @@
+/**
+ * The part of a ledger that one batch touches, loaded under the head row, and what deciding changes in it.
+ * The decide functions own these objects and change them in place; the shell writes what is marked as changed.
+ */
+import type { AccountProfile } from '../fraud/profile.ts'
+import type { Rule, RuleHit } from '../fraud/rules.ts'
+import type { TickState } from '../time/pending-ticks.ts'
+import type { AccountClass, Side, TransactionCommand } from '../transactions/command.ts'
+import type {
+  Cause,
+  ReasonCode,
+  Refusal,
+  TransactionKind,
+  TransactionStatus,
+} from '../transactions/outcomes.ts'
+import type { DeadLetterInput, InputPosition } from './inputs.ts'
+
+export interface AccountState {
+  /** Row number, given at opening in ledger order. */
+  readonly no: number
+  readonly id: string
+  readonly currency: string
+  readonly accountClass: AccountClass
+  readonly normalSide: Side
+  readonly reversalMayOverdraw: boolean
+  readonly openedSequence: bigint
+  status: 'open' | 'frozen' | 'closed'
+  limited: boolean
+  overdraftLimit: bigint
+  /** Credits less debits, minor units. */
+  posted: bigint
+  /** Minor units reserved by authorizations and held transactions. */
+  reserved: bigint
+  /** Sequence of the batch that last changed it. */
+  version: bigint
+  /** Opened, or reference data changed, in the batch being decided. */
+  referenceChanged: boolean
+  profile: AccountProfile | null
+  profileChanged: boolean
+}
+
+export interface CardState {
+  readonly no: number
+  readonly card: string
+  readonly accountId: string
+  readonly accountNo: number
+  readonly isNew: boolean
+  status: 'active' | 'blocked' | 'cancelled'
+  expiresAt: number | null
+  transactionLimit: bigint | null
+  dailyLimit: bigint | null
+  spent: bigint
+  reserved: bigint
+  day: number
+  dayAmount: bigint
+  version: bigint
+}
+
+export interface HeldPosting {
+  readonly debit: string
+  readonly credit: string
+  readonly amount: bigint
+  readonly currency: string
+  /** Minor units still reserved. */
+  remaining: bigint
+}
+
+export type HoldStatus = 'active' | 'captured' | 'voided' | 'released' | 'declined' | 'expired' | 'rejected'
+
+/** Reserved money: an authorization, or a transaction held for review. */
+export interface HoldState {
+  readonly key: string
+  readonly kind: 'authorization' | 'review'
+  readonly id: string
+  readonly source: string
+  readonly sequence: bigint
+  readonly index: number
+  readonly expiresAt: number
+  readonly postings: HeldPosting[]
+  readonly command: TransactionCommand
+  status: HoldStatus
+  version: bigint
+  versionIndex: number
+}
+
+export interface ReversiblePosting {
+  /** Place in the parent's postings. */
+  readonly posting: number
+  readonly debit: string
+  readonly credit: string
+  readonly amount: bigint
+  readonly currency: string
+  /** Minor units already given back. */
+  reversed: bigint
+  changed: boolean
+}
+
+/** A posted transaction that others in the batch refer to. */
+export interface PostedParent {
+  readonly key: string
+  readonly kind: TransactionKind
+  readonly card: string | null
+  readonly postings: ReversiblePosting[]
+}
+
+/** An id that is already taken. */
+export interface ClaimedId {
+  readonly content: string
+}
+
+export interface LedgerState {
+  /** Sequence of the batch being decided. */
+  readonly sequence: bigint
+  readonly accounts: Map<string, AccountState>
+  readonly cards: Map<string, CardState>
+  readonly claimed: Map<string, ClaimedId>
+  readonly holds: Map<string, HoldState>
+  readonly parents: Map<string, PostedParent>
+  /** Keys that a record of the batch names as its parent: what is decided about them is kept for it. */
+  readonly parentKeys: ReadonlySet<string>
+  /** Active holds that a tick of this batch may expire, by (expiresAt, key). */
+  readonly dueHolds: readonly HoldState[]
+  /** Whether there are more of them than were loaded. */
+  readonly dueHoldsCut: boolean
+  rules: readonly Rule[]
+  rulesVersion: bigint
+  accountsCount: number
+  cardsCount: number
+  /** Next offset of every ingest partition ('topic:partition'), moved on with each input. */
+  readonly positions: Map<string, bigint>
+  time: TickState
+  /** A tick whose expiries did not fit into the last batch. */
+  expiring: boolean
+  readonly bounds: DecisionBounds
+}
+
+/** Bounds of decisions. They belong to the logic version: changing one needs a new version. */
+export interface DecisionBounds {
+  /** How far beyond the decision time an event time may lie, ms. */
+  readonly futureToleranceMs: number
+  /** How long ids are kept: records that claim to be older are refused, ms. */
+  readonly idHorizonMs: number | null
+  /** Effects of one tick in one batch. */
+  readonly expiriesMax: number
+}
+
+export const LOGIC_VERSION = 1
+
+/** Bounds of logic version 1. */
+export const DECISION_BOUNDS: DecisionBounds = {
+  futureToleranceMs: 300_000,
+  idHorizonMs: null,
+  expiriesMax: 2_000,
+}
+
+/** How long an authorization lasts where its record doesn't say, and a held transaction without a review, ms. */
+export const AUTHORIZATION_LIFETIME_MS = 7 * 86_400_000
+
+export interface PostedPosting {
+  readonly debit: AccountState
+  readonly credit: AccountState
+  readonly amount: bigint
+  readonly currency: string
+  readonly debitPosted: bigint
+  readonly creditPosted: bigint
+}
+
+export interface ReservedAfter {
+  readonly account: string
+  readonly reserved: bigint
+}
+
+/** What was decided about one transaction, once. */
+export interface TransactionDecision {
+  readonly index: number
+  readonly position: InputPosition
+  readonly key: string
+  readonly content: string
+  /** Whether the id is taken by this decision. */
+  readonly claims: boolean
+  readonly command: TransactionCommand
+  readonly cause: Cause
+  readonly status: TransactionStatus
+  readonly reason: ReasonCode | null
+  readonly parentKey: string | null
+  readonly cardNo: number | null
+  readonly recordedAt: number
+  readonly postings: readonly PostedPosting[]
+  readonly reserved: readonly ReservedAfter[]
+  readonly rules: readonly RuleHit[]
+  readonly actor: string
+}
+
+export interface Alert {
+  readonly index: number
+  readonly decision: TransactionDecision
+  readonly kind: 'rules' | 'id_conflict'
+  readonly action: 'alert' | 'hold' | 'reject'
+  readonly account: string | null
+}
+
+export interface NotificationEffect {
+  readonly index: number
+  readonly kind: 'account_refused' | 'card_refused' | 'rule_refused' | 'review_refused'
+  readonly subject: string
+  readonly reason: Refusal
+  readonly position: InputPosition
+  readonly recordedAt: number
+}
+
+export interface DeadLetterEffect {
+  readonly index: number
+  readonly letter: DeadLetterInput
+  readonly position: InputPosition
+  readonly recordedAt: number
+}
+
+/** Everything that a batch does, in memory; nothing of it has happened until the shell commits it. */
+export interface BatchEffects {
+  /** Inputs decided: fewer than given where a tick's expiries fill the batch. */
+  consumed: number
+  readonly decisions: TransactionDecision[]
+  readonly accounts: Set<AccountState>
+  readonly cards: Set<CardState>
+  readonly holds: Set<HoldState>
+  readonly parents: Set<PostedParent>
+  readonly rules: Rule[]
+  readonly alerts: Alert[]
+  readonly notifications: NotificationEffect[]
+  readonly deadLetters: DeadLetterEffect[]
+  nextIndex: number
+}
+
+export const emptyEffects = (): BatchEffects => ({
+  consumed: 0,
+  decisions: [],
+  accounts: new Set(),
+  cards: new Set(),
+  holds: new Set(),
+  parents: new Set(),
+  rules: [],
+  alerts: [],
+  notifications: [],
+  deadLetters: [],
+  nextIndex: 0,
+})

@@ -1,0 +1,185 @@
+/** A whole ledger in memory, for tests of pure decisions: what the tables would hold between batches. */
+import type { Rule } from '../../fraud/rules.ts'
+import { restoreTicks } from '../../time/pending-ticks.ts'
+import { contentHash, transactionKey } from '../../transactions/canonical.ts'
+import type { AccountChange, Posting, TransactionCommand } from '../../transactions/command.ts'
+import { decideBatch } from '../decide.ts'
+import type { AccountInput, LedgerInput, ReviewInput, TickInput, TransactionInput } from '../inputs.ts'
+import { collectNeeds } from '../needs.ts'
+import {
+  type AccountState,
+  type BatchEffects,
+  type CardState,
+  type ClaimedId,
+  DECISION_BOUNDS,
+  type DecisionBounds,
+  type HoldState,
+  type LedgerState,
+  type PostedParent,
+  type TransactionDecision,
+} from '../state.ts'
+
+export const START_MS = 1_700_000_000_000
+
+export class MemoryLedger {
+  readonly accounts = new Map<string, AccountState>()
+  readonly cards = new Map<string, CardState>()
+  readonly claimed = new Map<string, ClaimedId>()
+  readonly holds = new Map<string, HoldState>()
+  readonly parents = new Map<string, PostedParent>()
+  readonly positions = new Map<string, bigint>()
+  readonly decisions: TransactionDecision[] = []
+  readonly refusals: string[] = []
+  readonly bounds: DecisionBounds
+  rules: readonly Rule[] = []
+  time: LedgerState['time'] = restoreTicks(START_MS)
+  sequence = 0n
+  private expiring = false
+  private counts = { accounts: 0, cards: 0, rules: 0n }
+
+  constructor(bounds: Partial<DecisionBounds> = {}) {
+    this.bounds = { ...DECISION_BOUNDS, ...bounds }
+  }
+
+  /** Decides inputs in batches of the given sizes (the last one repeats), as the processor would cut them. */
+  apply(inputs: readonly LedgerInput[], cuts: readonly number[] = [inputs.length]): void {
+    let left = inputs
+    for (let cut = 0; left.length > 0 || this.expiring; cut += 1) {
+      const size = Math.max(1, cuts[Math.min(cut, cuts.length - 1)] ?? left.length)
+      const effects = this.decide(left.slice(0, size))
+      left = left.slice(effects.consumed)
+    }
+  }
+
+  /** Decides one batch and keeps what it changed. */
+  decide(inputs: readonly LedgerInput[]): BatchEffects {
+    const state = this.stateFor(inputs)
+    const effects = decideBatch(state, inputs)
+    this.sequence = state.sequence
+    this.rules = state.rules
+    this.time = state.time
+    this.expiring = state.expiring
+    this.counts = { accounts: state.accountsCount, cards: state.cardsCount, rules: state.rulesVersion }
+    for (const hold of effects.holds) this.holds.set(hold.key, hold)
+    for (const account of this.accounts.values()) account.referenceChanged = false
+    this.decisions.push(...effects.decisions)
+    this.refusals.push(...effects.notifications.map((n) => n.reason))
+    return effects
+  }
+
+  private stateFor(inputs: readonly LedgerInput[]): LedgerState {
+    const due = [...this.holds.values()]
+      .filter((hold) => hold.status === 'active')
+      .sort((a, b) => a.expiresAt - b.expiresAt || (a.key < b.key ? -1 : 1))
+    return {
+      sequence: this.sequence + 1n,
+      accounts: this.accounts,
+      cards: this.cards,
+      claimed: this.claimed,
+      holds: new Map(this.holds),
+      parents: this.parents,
+      // Everything is kept, as the tables do.
+      parentKeys: new Set([...collectNeeds(inputs).parentKeys, ...this.everyKey(inputs)]),
+      dueHolds: due.slice(0, this.bounds.expiriesMax),
+      dueHoldsCut: due.length > this.bounds.expiriesMax,
+      rules: this.rules,
+      rulesVersion: this.counts.rules,
+      accountsCount: this.counts.accounts,
+      cardsCount: this.counts.cards,
+      positions: this.positions,
+      time: this.time,
+      expiring: this.expiring,
+      bounds: this.bounds,
+    }
+  }
+
+  private everyKey(inputs: readonly LedgerInput[]): string[] {
+    const keys = inputs.flatMap((input) => (input.type === 'transaction' ? [input.key] : []))
+    return [...keys, ...this.holds.keys()]
+  }
+}
+
+let nextOffset = 0n
+const at = (topic: string, partition = 0) => ({ topic, partition, offset: nextOffset++ })
+
+/** A command; defaults are a plain post that nothing speaks against. */
+export const command = (changes: Partial<TransactionCommand> = {}): TransactionCommand => ({
+  id: 't1',
+  source: 'test',
+  kind: 'post',
+  postings: [posting()],
+  parentId: null,
+  parentSource: null,
+  card: null,
+  merchant: null,
+  terminal: null,
+  device: null,
+  country: null,
+  endToEndId: null,
+  uetr: null,
+  valueTime: null,
+  occurredAt: START_MS,
+  expiresAt: null,
+  actor: 'tester',
+  metadata: {},
+  after: null,
+  ...changes,
+})
+
+export const posting = (changes: Partial<Posting> = {}): Posting => ({
+  debit: 'alice',
+  credit: 'bob',
+  amount: 100n,
+  currency: 'EUR',
+  ...changes,
+})
+
+export const transaction = (
+  changes: Partial<TransactionCommand> = {},
+  appendedAtMs = START_MS,
+): TransactionInput => {
+  const made = command(changes)
+  return {
+    type: 'transaction',
+    ...at('transactions'),
+    command: made,
+    appendedAtMs,
+    key: transactionKey(made.source, made.id),
+    content: contentHash(made),
+  }
+}
+
+export const account = (accountId: string, changes: Partial<AccountChange> = {}): AccountInput => ({
+  type: 'account',
+  ...at('accounts'),
+  change: {
+    action: 'open',
+    accountId,
+    currency: 'EUR',
+    accountClass: 'customer',
+    normalSide: 'credit',
+    limited: true,
+    overdraftLimit: 0n,
+    reversalMayOverdraw: false,
+    actor: 'tester',
+    occurredAt: START_MS,
+    ...changes,
+  },
+})
+
+export const tick = (timeMs: number): TickInput => ({
+  type: 'tick',
+  ...at('ticks'),
+  tick: { time: timeMs, ends: [], actor: 'test' },
+})
+
+export const review = (transactionId: string, decision: 'release' | 'decline'): ReviewInput => ({
+  type: 'review',
+  ...at('reviews'),
+  key: transactionKey('test', transactionId),
+  review: { transactionId, source: 'test', decision, reason: '', actor: 'reviewer', occurredAt: START_MS },
+})
+
+/** An account outside the bank: no limit. */
+export const external = (id: string, currency = 'EUR'): AccountInput =>
+  account(id, { currency, accountClass: 'external', limited: false })

@@ -1,0 +1,21 @@
+/** Bounds of every input record. They belong to the logic version: an old record must be judged the same on replay. */
+
+export const ID_LENGTH_MAX = 64
+export const SOURCE_LENGTH_MAX = 64
+export const ACCOUNT_ID_LENGTH_MAX = 128
+export const CARD_LENGTH_MAX = 64
+export const PARTY_LENGTH_MAX = 128
+/** ISO 20022 Max35Text. */
+export const END_TO_END_ID_LENGTH_MAX = 35
+export const ACTOR_LENGTH_MAX = 128
+export const REVIEW_REASON_LENGTH_MAX = 512
+export const METADATA_ENTRIES_MAX = 32
+export const METADATA_KEY_LENGTH_MAX = 64
+export const METADATA_VALUE_LENGTH_MAX = 512
+export const POSTINGS_MAX = 100
+/** 10^15 minor units: leaves room for thousands of such amounts in a signed 64-bit balance. */
+export const AMOUNT_MINOR_MAX = 1_000_000_000_000_000n
+/** How far ahead an authorization may end. */
+export const EXPIRY_AHEAD_MAX_MS = 400 * 86_400_000
+/** Windows that velocity rules may look at, ms. */
+export const VELOCITY_WINDOWS_MS: readonly number[] = [3_600_000, 86_400_000]

@@ -1,0 +1,128 @@
+/** The plain mix, for benchmarks: transfers with one posting between accounts drawn evenly, all of them applied. */
+import type { AccountChange, Posting, TransactionCommand } from '#domain/transactions/command.ts'
+import { ExpectationBuilder } from './expectation.ts'
+import { fundingCommands } from './funding.ts'
+import { sourceOf } from './generator.ts'
+import { Random } from './random.ts'
+import type { GeneratedRecord } from './records.ts'
+import type { RunOptions, RunPlan } from './run.ts'
+
+const CURRENCY = 'USD'
+const AMOUNT_MAX = 10_000
+const CASE = 'transfer'
+
+const accountName = (run: string, index: number): string => `plain:${run}-${index}`
+
+interface Transfer {
+  readonly from: number
+  readonly to: number
+  readonly amount: number
+}
+
+function* transfersOf({ seed, transactions, accounts }: RunOptions): Generator<Transfer> {
+  const random = new Random(seed)
+  for (let index = 0; index < transactions; index += 1) {
+    const from = random.integer(0, accounts - 1)
+    // Any other account: a step of 1 to accounts - 1 further.
+    const to = (from + random.integer(1, accounts - 1)) % accounts
+    yield { from, to, amount: random.integer(1, AMOUNT_MAX) }
+  }
+}
+
+function* recordsOf(options: RunOptions): Generator<GeneratedRecord> {
+  const { run, endTimeMs, accounts } = options
+  const names = Array.from({ length: accounts }, (_, index) => accountName(run, index))
+  const source = sourceOf(run)
+  let number = 0
+  for (const { from, to, amount } of transfersOf(options)) {
+    number += 1
+    const debit = names[from]!
+    const command: TransactionCommand = {
+      id: `${run}-${number.toString(36)}`,
+      source,
+      kind: 'post',
+      postings: [{ debit, credit: names[to]!, amount: BigInt(amount), currency: CURRENCY }],
+      parentId: null,
+      parentSource: null,
+      card: null,
+      merchant: null,
+      terminal: null,
+      device: null,
+      country: null,
+      endToEndId: null,
+      uetr: null,
+      valueTime: null,
+      occurredAt: endTimeMs,
+      expiresAt: null,
+      actor: 'generator',
+      metadata: {},
+      after: null,
+    }
+    yield {
+      caseName: CASE,
+      key: debit,
+      command,
+      form: 'avro',
+      malformation: null,
+      intended: 'applied',
+      isParent: false,
+    }
+  }
+}
+
+/** Plans a plain run. Each account's funding covers all its payments, so none can fail in any order. */
+export function planPlain(options: RunOptions): RunPlan {
+  const { run, accounts, transactions, endTimeMs } = options
+  // Below 2^53: at most 10^8 transfers of 10^4.
+  const outgoing = new Float64Array(accounts)
+  const net = new Float64Array(accounts)
+  for (const { from, to, amount } of transfersOf(options)) {
+    outgoing[from]! += amount
+    net[from]! -= amount
+    net[to]! += amount
+  }
+  const external = `external:${run}-${CURRENCY}`
+  const funding: Posting[] = []
+  for (const [index, amount] of outgoing.entries()) {
+    if (amount === 0) continue
+    const credit = accountName(run, index)
+    funding.push({ debit: external, credit, amount: BigInt(amount), currency: CURRENCY })
+  }
+  const commands = fundingCommands(options, [funding])
+  const balances = new Map<string, { posted: bigint; reserved: bigint }>()
+  let paidOut = 0n
+  for (let index = 0; index < accounts; index += 1) {
+    const posted = BigInt(outgoing[index]! + net[index]!)
+    balances.set(accountName(run, index), { posted, reserved: 0n })
+    paidOut += BigInt(outgoing[index]!)
+  }
+  balances.set(external, { posted: -paidOut, reserved: 0n })
+  const builder = new ExpectationBuilder(options)
+  builder.countMany('applied', 'funding', commands.length)
+  builder.countMany('applied', CASE, transactions)
+  const currencies = new Map([...balances.keys()].map((id) => [id, CURRENCY]))
+  return {
+    run,
+    source: sourceOf(run),
+    transactions,
+    accounts: [...balances.keys()].map((id) => opening(id, id === external, endTimeMs)),
+    cards: [],
+    funding: commands,
+    rules: [],
+    records: () => recordsOf(options),
+    expectation: builder.finish(balances, currencies),
+  }
+}
+
+const opening = (accountId: string, isExternal: boolean, occurredAt: number): AccountChange => ({
+  action: 'open',
+  accountId,
+  currency: CURRENCY,
+  accountClass: isExternal ? 'external' : 'customer',
+  normalSide: isExternal ? 'debit' : 'credit',
+  limited: !isExternal,
+  overdraftLimit: 0n,
+  reversalMayOverdraw: false,
+  actor: 'generator',
+  occurredAt,
+})

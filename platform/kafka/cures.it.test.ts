@@ -1,0 +1,166 @@
+/** The client's defects on a real broker, each shown without its cure and gone with it. */
+
+import type { Transaction } from 'kafkajs'
+import { afterAll, describe, expect, it } from 'vitest'
+import { javaConsole } from '#infra/local/java-console.ts'
+import {
+  admin,
+  brokers,
+  freshTopic,
+  kafka,
+  readAll,
+  readUncured,
+  testConsumer,
+  until,
+  valuesOf,
+} from './kafka.fixtures.ts'
+import { kafkajs } from './kafkajs-cures.ts'
+
+afterAll(() => admin.close())
+
+/** Transactional producers that share a partition. */
+async function producers(topic: string, count: number) {
+  return await Promise.all(
+    Array.from({ length: count }, async (_, index) => {
+      const producer = kafka.producer({
+        transactionalId: `${topic}-${index}`,
+        maxInFlightRequests: 1,
+        idempotent: true,
+        createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
+      })
+      await producer.connect()
+      return producer
+    }),
+  )
+}
+
+describe('aborted transactions', () => {
+  /** The one that begins first ends last: the broker's list is in order of the end. */
+  async function interleave(topic: string): Promise<string[]> {
+    const committed: string[] = []
+    const group = await producers(topic, 3)
+    const send = (transaction: Transaction, value: string) =>
+      transaction.send({
+        topic,
+        messages: [
+          { key: 'k', value },
+          { key: Buffer.from([0, 0, 0, 0]), value: `${value}'` },
+        ],
+      })
+    for (let round = 0; round < 6; round++) {
+      const [first, second, third] = await Promise.all(group.map((producer) => producer.transaction()))
+      await send(first!, `aborted ${round} first`)
+      await send(second!, `aborted ${round} second`)
+      await send(third!, `committed ${round}`)
+      committed.push(`committed ${round}`, `committed ${round}'`)
+      await send(first!, `aborted ${round} first again`)
+      await second!.abort()
+      await first!.abort()
+      await third!.commit()
+    }
+    await Promise.all(group.map((producer) => producer.disconnect()))
+    return committed
+  }
+
+  it('reach a read_committed reader of the client as published, and not of the cured one', async () => {
+    const topic = await freshTopic('aborted')
+    const committed = await interleave(topic)
+    const uncured = await readUncured({ topic, count: Number.POSITIVE_INFINITY, timeoutMs: 3_000 })
+    expect(uncured.values.filter((value) => value.startsWith('aborted')).length).toBeGreaterThan(0)
+
+    const reader = testConsumer([topic])
+    await reader.consumer.start()
+    const records = await readAll(reader, { count: 10_000, idleMs: 2_000 })
+    await reader.consumer.stop()
+    expect(valuesOf(records)).toEqual(committed)
+    const [range] = await admin.ranges(topic)
+    expect(reader.positions.get(`${topic}:0`)).toBe(range!.end)
+
+    const java = await javaConsole({ brokers, topic })
+    expect(java.map(({ value }) => String(value))).toEqual(committed)
+  })
+
+  it('a fetch that holds nothing else advances the position all the same', async () => {
+    const topic = await freshTopic('only_aborted')
+    const [producer] = await producers(topic, 1)
+    const transaction = await producer!.transaction()
+    await transaction.send({ topic, messages: [{ value: 'aborted' }] })
+    await transaction.abort()
+    await producer!.disconnect()
+    const reader = testConsumer([topic])
+    await reader.consumer.start()
+    const [chunk] = await reader.consumer.take({ recordsMax: 10, bytesMax: 1000, waitMs: 10_000 })
+    await reader.consumer.stop()
+    expect(chunk).toMatchObject({ records: [], fetchedOffset: 0n, nextOffset: 2n })
+  })
+})
+
+describe('a position outside of the log', () => {
+  async function tenRecords(label: string): Promise<string> {
+    const topic = await freshTopic(label)
+    const [producer] = await producers(topic, 1)
+    const transaction = await producer!.transaction()
+    await transaction.send({
+      topic,
+      messages: Array.from({ length: 10 }, (_, index) => ({ value: `v${index}` })),
+    })
+    await transaction.commit()
+    await producer!.disconnect()
+    return topic
+  }
+
+  it('is reset and committed by the client as published', async () => {
+    const topic = await tenRecords('reset')
+    await admin.deleteRecords(topic, new Map([[0, 5n]]))
+    const { values, committed } = await readUncured({ topic, count: 5, seekTo: 2n })
+    expect(values).toEqual(['v5', 'v6', 'v7', 'v8', 'v9'])
+    expect(committed).not.toBe('-1')
+  })
+
+  it.each([
+    ['below its start', 2n, 'position 2, log from 5 to 11'],
+    ['above its end', 40n, 'position 40, log from 5 to 11'],
+  ])('%s is an incident before anything is read', async (_name, position, detail) => {
+    const topic = await tenRecords('incident')
+    await admin.deleteRecords(topic, new Map([[0, 5n]]))
+    const positions = new Map([[`${topic}:0`, position]])
+    const reader = testConsumer([topic], { positions })
+    await reader.consumer.start()
+    await until(() => reader.incidents.length > 0)
+    expect(reader.incidents).toEqual([{ code: 'position_out_of_range', topic, partition: 0, detail }])
+    expect(await reader.consumer.take({ recordsMax: 10, bytesMax: 1000, waitMs: 500 })).toEqual([])
+
+    positions.set(`${topic}:0`, 5n)
+    await reader.consumer.retake(topic, 0)
+    expect(valuesOf(await readAll(reader, { count: 5 }))).toEqual(['v5', 'v6', 'v7', 'v8', 'v9'])
+    expect(reader.consumer.status().incidents).toEqual([])
+    await reader.consumer.stop()
+    const groupId = `${topic}-group`
+    expect(await admin.committedOffset({ groupId, topic, partition: 0 })).toBeUndefined()
+  })
+
+  it('is an incident of that partition alone when the log is cut while it is read', async () => {
+    const topic = await freshTopic('cut', 2)
+    const [producer] = await producers(topic, 1)
+    const send = async (partition: number, count: number) => {
+      const transaction = await producer!.transaction()
+      const messages = Array.from({ length: count }, () => ({ value: Buffer.alloc(100_000), partition }))
+      await transaction.send({ topic, messages })
+      await transaction.commit()
+    }
+    for (let round = 0; round < 4; round++) await send(0, 8)
+    const reader = testConsumer([topic], { bytesPerPartitionMax: 200_000 })
+    await reader.consumer.start()
+    await until(() => reader.consumer.lag().some(({ partition, lag }) => partition === 0 && lag > 0n))
+    const [range] = await admin.ranges(topic)
+    await admin.deleteRecords(topic, new Map([[0, range!.end]]))
+    const records = await readAll(reader, { count: 100, idleMs: 1_500 })
+    expect(records.length).toBeLessThan(32)
+    expect(reader.incidents).toMatchObject([{ code: 'position_out_of_range', topic, partition: 0 }])
+
+    await send(1, 3)
+    expect(await readAll(reader, { count: 3 })).toHaveLength(3)
+    await reader.consumer.stop()
+    await producer!.disconnect()
+  })
+})

@@ -1,0 +1,260 @@
+/**
+ * kafkajs with its defects cured. Everything in this folder takes kafkajs from here, never from the package itself.
+ *
+ * The cures replace internal modules before the client captures them, so they are bound to one exact version:
+ * - read_committed delivered records of aborted transactions (its filter takes the broker's list as sorted by beginning and
+ *   enters at most one transaction a record): decoding and filtering are replaced (record-batches.ts, fetched-batch.ts);
+ * - a position outside the log was silently reset to the default offset, and that was committed: now an incident;
+ * - a fetch whose records were all filtered or compacted away was hidden from the application: now delivered to a sink;
+ * - snappy, lz4 and zstd were not there, and one such batch stopped the consumer for good;
+ * - each connection woke up every millisecond for an empty queue, by a timer with a negative time (a warning on Node 24);
+ * - grouping messages by partition was quadratic in the batch's size.
+ * Each has a test that fails without it.
+ */
+import { createRequire } from 'node:module'
+import type * as KafkaClient from 'kafkajs'
+import { ConfigurationError, IncidentError } from '#platform/errors.ts'
+import { CODEC_NUMBERS, type CodecName, compress, decompress } from './compression.ts'
+import { FetchedBatch } from './fetched-batch.ts'
+
+const SUPPORTED_VERSION = '2.2.4'
+const BATCH_MAGIC_POSITION = 16
+const BATCH_MAGIC = 2
+const require = createRequire(import.meta.url)
+
+/** The part of the client's consumer group that the adapter steers. */
+export interface ConsumerGroupInternals {
+  readonly generationId: number
+  readonly memberId: string
+  pause(list: { topic: string; partitions: number[] }[]): void
+  resume(list: { topic: string; partitions: number[] }[]): void
+  seek(position: { topic: string; partition: number; offset: string }): void
+}
+
+/** Takes what a consumer fetches, directly and synchronously. Given to a consumer by `assignersFor`. */
+export interface FetchSink {
+  /** The group is about to be joined (again): what was assigned is no longer. */
+  joining(group: ConsumerGroupInternals): void
+  /**
+   * One partition's part of a fetch, also when it is empty. Must not throw. True where the client's position may advance
+   * behind it; false where the batch is refused (of an older assignment, or the sink has seeked).
+   */
+  deliver(batch: FetchedBatch): boolean
+  /** The broker refused a position. The partition is paused already. */
+  positionOutOfRange(topic: string, partition: number): void
+}
+
+interface GroupWithPrivates extends ConsumerGroupInternals {
+  assigners: { sink?: FetchSink }[]
+  preferredReadReplicasPerTopicPartition: Record<string, Record<number, unknown> | undefined>
+  resolveOffset(position: { topic: string; partition: number; offset: string }): void
+}
+
+interface RunnerWithPrivates {
+  running: boolean
+  consumerGroup: GroupWithPrivates
+  heartbeat(): Promise<void>
+}
+
+interface RequestQueuePrivates {
+  pending: unknown[]
+  throttledUntil: number
+}
+
+interface ByteDecoder {
+  readInt32(): number
+  canReadBytes(length: number): boolean
+  readBytes(length: number): Buffer
+  offset: number
+}
+
+type Prototype = Record<string, (...args: never[]) => unknown>
+
+/** The cured client. */
+export const kafkajs: typeof KafkaClient = loadCured()
+
+/**
+ * The assigner list that binds a sink to one consumer: the client passes its assigners unchanged to the consumer group,
+ * which is the one place where something of ours reaches its inside per consumer. Assignment itself stays round-robin.
+ */
+export function assignersFor(sink: FetchSink): KafkaClient.PartitionAssigner[] {
+  return [(options) => Object.assign(kafkajs.PartitionAssigners.roundRobin(options), { sink })]
+}
+
+function loadCured(): typeof KafkaClient {
+  const { version } = require('kafkajs/package.json') as { version: string }
+  if (version !== SUPPORTED_VERSION) {
+    throw new ConfigurationError(
+      `expected kafkajs ${SUPPORTED_VERSION}, to which the cures are bound, found ${version}`,
+    )
+  }
+  const batchModule = require.resolve('kafkajs/src/consumer/batch')
+  const isCured = require.cache[batchModule]?.exports?.isTallystreamCure === true
+  if (!isCured) {
+    if (require.cache[require.resolve('kafkajs/src/consumer/consumerGroup')] !== undefined) {
+      throw new ConfigurationError('expected kafkajs not to be loaded before its cures, found it loaded')
+    }
+    replaceModules(batchModule)
+    patchPrototypes()
+    registerCodecs()
+  }
+  return require('kafkajs') as typeof KafkaClient
+}
+
+function replaceModule(id: string, make: (original: never) => unknown): void {
+  const original = require(id) as never
+  require.cache[require.resolve(id)]!.exports = make(original)
+}
+
+function replaceModules(batchModule: string): void {
+  replaceModule('kafkajs/src/protocol/requests/fetch/v4/decodeMessages', curedDecodeMessages)
+  replaceModule('kafkajs/src/producer/groupMessagesPerPartition', () => groupMessagesPerPartition)
+  require(batchModule)
+  // A subclass, so that the mark can't leak onto the class that tests use by itself.
+  const marked = class extends FetchedBatch {
+    static readonly isTallystreamCure = true
+  }
+  require.cache[batchModule]!.exports = marked
+}
+
+type DecodeMessages = (decoder: ByteDecoder) => Promise<unknown>
+
+/** Leaves format 2 undecoded for FetchedBatch, which alone knows the fetched offset and the aborted transactions. */
+function curedDecodeMessages(original: DecodeMessages): DecodeMessages {
+  return async (decoder) => {
+    const start = decoder.offset
+    const size = decoder.readInt32()
+    if (size <= 0 || !decoder.canReadBytes(size)) return Buffer.alloc(0)
+    const bytes = decoder.readBytes(size)
+    if (size <= BATCH_MAGIC_POSITION || bytes[BATCH_MAGIC_POSITION] === BATCH_MAGIC) return bytes
+    decoder.offset = start
+    return original(decoder)
+  }
+}
+
+/** The same result as the original's, in linear time. */
+function groupMessagesPerPartition(options: {
+  topic: string
+  partitionMetadata: KafkaClient.PartitionMetadata[]
+  messages: KafkaClient.Message[]
+  partitioner: (args: KafkaClient.PartitionerArgs) => number
+}): Record<number, KafkaClient.Message[]> {
+  const { topic, partitionMetadata, messages, partitioner } = options
+  const groups: Record<number, KafkaClient.Message[]> = {}
+  if (partitionMetadata.length === 0) return groups
+  for (const message of messages) {
+    const partition = partitioner({ topic, partitionMetadata, message })
+    const group = groups[partition]
+    if (group === undefined) groups[partition] = [message]
+    else group.push(message)
+  }
+  return groups
+}
+
+function patch<This, Args extends unknown[], Result>(
+  prototype: Prototype,
+  name: string,
+  make: (original: (this: This, ...args: Args) => Result) => (this: This, ...args: Args) => Result,
+): void {
+  const original = prototype[name]
+  if (typeof original !== 'function')
+    throw new ConfigurationError(`expected kafkajs to have ${name}, found nothing`)
+  prototype[name] = make(original as never) as never
+}
+
+function patchPrototypes(): void {
+  const ConsumerGroup = require('kafkajs/src/consumer/consumerGroup') as { prototype: Prototype }
+  const OffsetManager = require('kafkajs/src/consumer/offsetManager') as { prototype: Prototype }
+  const Runner = require('kafkajs/src/consumer/runner') as { prototype: Prototype }
+  const RequestQueue = require('kafkajs/src/network/requestQueue') as { prototype: Prototype }
+  patch<GroupWithPrivates, [], Promise<void>>(ConsumerGroup.prototype, 'joinAndSync', (original) => {
+    return function () {
+      sinkOf(this)?.joining(this)
+      return original.call(this)
+    }
+  })
+  patch<GroupWithPrivates, [TopicPartition], Promise<void>>(
+    ConsumerGroup.prototype,
+    'recoverFromOffsetOutOfRange',
+    () => recoverFromOffsetOutOfRange,
+  )
+  patch<unknown, [TopicPartition], Promise<void>>(OffsetManager.prototype, 'setDefaultOffset', () => {
+    return (position) => Promise.reject(outOfRange(position))
+  })
+  patch<RequestQueuePrivates, [], void>(
+    RequestQueue.prototype,
+    'scheduleCheckPendingRequests',
+    (original) => {
+      return function () {
+        if (this.pending.length > 0 || this.throttledUntil > Date.now()) original.call(this)
+      }
+    },
+  )
+  patch<RunnerWithPrivates, [FetchedBatch], Promise<void>>(Runner.prototype, 'handleBatch', curedHandleBatch)
+}
+
+interface TopicPartition {
+  topic: string
+  partition: number
+}
+
+function sinkOf(group: GroupWithPrivates): FetchSink | undefined {
+  return group.assigners.find(({ sink }) => sink !== undefined)?.sink
+}
+
+function outOfRange({ topic, partition }: TopicPartition): IncidentError {
+  const message = `the position in ${topic}:${partition} is outside of the log; it is not reset by itself`
+  return new IncidentError('position_out_of_range', message)
+}
+
+async function recoverFromOffsetOutOfRange(
+  this: GroupWithPrivates,
+  { topic, partition }: TopicPartition,
+): Promise<void> {
+  const replicas = this.preferredReadReplicasPerTopicPartition[topic]
+  if (replicas?.[partition] !== undefined) {
+    // A follower may be behind its leader: only the leader's answer counts.
+    delete replicas[partition]
+    return
+  }
+  const sink = sinkOf(this)
+  if (sink === undefined) throw outOfRange({ topic, partition })
+  this.pause([{ topic, partitions: [partition] }])
+  sink.positionOutOfRange(topic, partition)
+}
+
+type HandleBatch = (this: RunnerWithPrivates, batch: FetchedBatch) => Promise<void>
+
+/** With a sink, a fetch goes straight to it; without one, the client's own path, except that undecodable bytes throw. */
+function curedHandleBatch(original: HandleBatch): HandleBatch {
+  return async function (batch) {
+    const sink = sinkOf(this.consumerGroup)
+    if (sink === undefined) {
+      if (batch.failure !== undefined) throw batch.failure
+      return original.call(this, batch)
+    }
+    if (!this.running) return
+    const { topic, partition } = batch
+    if (sink.deliver(batch))
+      this.consumerGroup.resolveOffset({ topic, partition, offset: batch.lastOffset() })
+    await this.heartbeat()
+  }
+}
+
+/** Used for writing, and for reading formats before Kafka 0.11. */
+function registerCodecs(): void {
+  const { Codecs } = require('kafkajs/src/protocol/message/compression') as {
+    Codecs: Record<
+      number,
+      () => { compress(e: { buffer: Buffer }): Promise<Buffer>; decompress(b: Buffer): Promise<Buffer> }
+    >
+  }
+  for (const name of ['gzip', 'snappy', 'lz4', 'zstd'] satisfies CodecName[]) {
+    const codec = CODEC_NUMBERS[name]
+    const implementation = {
+      compress: async (encoder: { buffer: Buffer }) => compress(name, encoder.buffer),
+      decompress: async (data: Buffer) => decompress(codec, data),
+    }
+    Codecs[codec] = () => implementation
+  }
+}

@@ -1,0 +1,78 @@
+/** What operators see of the engine: Prometheus metrics of processors and publishers. */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+const SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
+
+/** Metrics of one process, in a registry of their own. */
+export const makeEngineMetrics = () => {
+  const registry = new Registry()
+  const registers = [registry]
+  return {
+    registry,
+    outcomes: new Counter({
+      name: 'tallystream_decisions_total',
+      help: 'Decisions by status and reason',
+      labelNames: ['status', 'reason'] as const,
+      registers,
+    }),
+    deadLetters: new Counter({
+      name: 'tallystream_dead_letters_total',
+      help: 'Records that could not be read, by reason',
+      labelNames: ['reason'] as const,
+      registers,
+    }),
+    batchRecords: new Histogram({
+      name: 'tallystream_batch_records',
+      help: 'Inputs in a batch',
+      buckets: [1, 2, 5, 10, 50, 100, 500, 1_000, 2_000, 5_000, 10_000],
+      registers,
+    }),
+    batchSeconds: new Histogram({
+      name: 'tallystream_batch_phase_seconds',
+      help: 'How long each phase of a batch took',
+      labelNames: ['phase'] as const,
+      buckets: SECONDS,
+      registers,
+    }),
+    sequence: new Gauge({
+      name: 'tallystream_ledger_sequence',
+      help: 'Last batch committed here',
+      registers,
+    }),
+    lag: new Gauge({
+      name: 'tallystream_ingest_lag_records',
+      help: 'Records between what was read and the end of the partition',
+      labelNames: ['topic', 'partition'] as const,
+      registers,
+    }),
+    published: new Gauge({
+      name: 'tallystream_published_sequence',
+      help: 'Last batch published from here',
+      registers,
+    }),
+    publishSeconds: new Histogram({
+      name: 'tallystream_publish_seconds',
+      help: 'How long a round of publishing took',
+      buckets: SECONDS,
+      registers,
+    }),
+    publishedMessages: new Counter({
+      name: 'tallystream_published_messages_total',
+      help: 'Messages published',
+      registers,
+    }),
+    takeOvers: new Counter({
+      name: 'tallystream_publisher_takeovers_total',
+      help: 'Times that publishing was taken over here: fences of the one before',
+      registers,
+    }),
+    incidents: new Counter({
+      name: 'tallystream_incidents_total',
+      help: 'Incidents: where the engine stopped a part and a person must look',
+      labelNames: ['code'] as const,
+      registers,
+    }),
+  }
+}
+
+export type EngineMetrics = ReturnType<typeof makeEngineMetrics>

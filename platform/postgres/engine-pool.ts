@@ -1,0 +1,41 @@
+/** The engine's small pool beside its session: batches for the publisher, leases, progress. Bounded, with time-outs, in the ledger's schema. */
+import pg from 'pg'
+import type { PostgresConfiguration } from '#platform/config/configuration.ts'
+
+export type EnginePool = pg.Pool
+
+export interface EnginePoolOptions {
+  /** Shown in pg_stat_activity. */
+  readonly applicationName: string
+  readonly connectionsMax: number
+  /** A statement that takes longer is ended. */
+  readonly statementTimeoutMs?: number
+}
+
+const INT8_OID = 20
+
+/** int8 as bigint; everything else as pg gives it. */
+const types = {
+  getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
+    oid === INT8_OID && format !== 'binary'
+      ? BigInt
+      : pg.types.getTypeParser(oid, format as 'text')) as typeof pg.types.getTypeParser,
+}
+
+/** Makes a pool; connections are opened when needed. */
+export const makeEnginePool = (postgres: PostgresConfiguration, options: EnginePoolOptions): EnginePool => {
+  const pool = new pg.Pool({
+    connectionString: postgres.url,
+    ...(postgres.sslCa === undefined ? {} : { ssl: { ca: postgres.sslCa } }),
+    application_name: options.applicationName,
+    max: options.connectionsMax,
+    connectionTimeoutMillis: 5_000,
+    idleTimeoutMillis: 30_000,
+    statement_timeout: options.statementTimeoutMs ?? 30_000,
+    options: `-c search_path=${postgres.schema}`,
+    types,
+  })
+  // An idle connection that breaks is replaced; without a listener it would end the process.
+  pool.on('error', () => undefined)
+  return pool
+}

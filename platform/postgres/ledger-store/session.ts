@@ -1,0 +1,283 @@
+/** One processor's connection to a ledger: owning partitions, locking the head, and ending a batch. */
+import pg from 'pg'
+import { restoreTicks, type TickState } from '#domain/time/pending-ticks.ts'
+import { IncidentError, OperatingError, UnreachableError } from '#platform/errors.ts'
+
+export interface LedgerSessionOptions {
+  readonly connectionString: string
+  readonly ssl: pg.ClientConfig['ssl']
+  readonly schema: string
+  readonly clusterId: string
+  /** Who this is, for the offset rows and pg_stat_activity. */
+  readonly owner: string
+  /** How long this session may sit in an open transaction before Postgres ends it and frees the head, ms. */
+  readonly idleInTransactionMs: number
+  readonly connectTimeoutMs: number
+}
+
+/** The head row and the offset rows of this cluster, as locked. */
+export interface LockedHead {
+  readonly sequence: bigint
+  readonly hash: Buffer
+  readonly time: TickState
+  readonly expiring: boolean
+  readonly logicVersion: number
+  readonly rulesVersion: bigint
+  readonly accountsCount: number
+  readonly cardsCount: number
+  readonly timeline: bigint
+  /** 'topic:partition' → next offset, for every partition of this cluster. */
+  readonly positions: Map<string, bigint>
+}
+
+export interface ClaimedPartition {
+  readonly topic: string
+  readonly partition: number
+  readonly nextOffset: bigint
+  readonly epoch: bigint
+  /** The last applied record, to be compared with what the log holds there; null = none yet. */
+  readonly last: { readonly offset: bigint; readonly hash: Buffer } | null
+}
+
+export interface PartitionToClaim {
+  readonly topic: string
+  readonly partition: number
+  /** Where reading starts when the ledger has never read the partition. */
+  readonly initialOffset: bigint
+}
+
+type Value = string | number | bigint | boolean | Buffer | null | readonly string[] | readonly number[]
+
+/** Postgres' own error codes that a new try can cure. */
+const RETRIABLE_CODES = /^(08|57P|40|53|55P03|25P03|25P04)/
+const CAS_FAILED = 'TS001'
+
+/** Turns what pg throws into coded errors. */
+export const asOperatingError = (error: unknown): OperatingError => {
+  if (error instanceof OperatingError) return error
+  const code = (error as { code?: unknown }).code
+  const message = error instanceof Error ? error.message : String(error)
+  if (code === CAS_FAILED) {
+    return new OperatingError('compare_and_swap_failed', message, { retriable: true, cause: error })
+  }
+  // Every code of Postgres has a digit; EPIPE, which is as long, has none.
+  if (typeof code === 'string' && /^(?=.*\d)[0-9A-Z]{5}$/.test(code) && !RETRIABLE_CODES.test(code)) {
+    return new OperatingError('postgres_failed', `${code}: ${message}`, { cause: error })
+  }
+  return new UnreachableError('postgres', message, { cause: error })
+}
+
+const LOCK_HEAD = `select sequence, hash, tick_ms, pending_ticks, expiring, logic_version, rules_version,
+  accounts_count, cards_count, timeline from ledger_head for update`
+
+const READ_POSITIONS = `select topic, partition, next_offset from ingest_offsets where cluster_id = $1`
+
+export class LedgerSession {
+  private readonly client: pg.Client
+  private readonly options: LedgerSessionOptions
+  private broken: Error | null = null
+
+  private constructor(client: pg.Client, options: LedgerSessionOptions) {
+    this.client = client
+    this.options = options
+    client.on('error', (error) => {
+      this.broken = error
+    })
+    client.on('end', () => {
+      this.broken ??= new Error('the connection has ended')
+    })
+  }
+
+  /** Connects. @throws UnreachableError */
+  static async open(options: LedgerSessionOptions): Promise<LedgerSession> {
+    const client = new pg.Client({
+      connectionString: options.connectionString,
+      ssl: options.ssl,
+      application_name: `tallystream processor ${options.owner}`,
+      connectionTimeoutMillis: options.connectTimeoutMs,
+      keepAlive: true,
+      pipeline: true,
+      // A statement that never answers must not hold the loop for ever.
+      query_timeout: options.idleInTransactionMs * 10,
+    })
+    try {
+      await client.connect()
+      await Promise.all([
+        client.query(`select set_config('search_path', $1, false)`, [options.schema]),
+        client.query(`set idle_in_transaction_session_timeout = ${options.idleInTransactionMs}`),
+        client.query(`set transaction_timeout = ${options.idleInTransactionMs * 5}`),
+        client.query('set jit = off'),
+      ])
+    } catch (error) {
+      await client.end().catch(() => undefined)
+      throw asOperatingError(error)
+    }
+    return new LedgerSession(client, options)
+  }
+
+  /** Whether the connection is gone: only a new session can go on. */
+  get isBroken(): boolean {
+    return this.broken !== null
+  }
+
+  get clusterId(): string {
+    return this.options.clusterId
+  }
+
+  /**
+   * Sends a prepared statement; several may be under way at once, and are answered in order.
+   * @throws UnreachableError, OperatingError `compare_and_swap_failed`, `postgres_failed`
+   */
+  async query<Row extends pg.QueryResultRow>(
+    name: string,
+    text: string,
+    values: readonly Value[] = [],
+  ): Promise<pg.QueryResult<Row>> {
+    if (this.broken !== null) throw asOperatingError(this.broken)
+    try {
+      return await this.client.query<Row>({ name, text, values: values as unknown[] })
+    } catch (error) {
+      // Here and not by each caller: whoever was frozen in a transaction learns of its end from any statement.
+      throw asOperatingError(error)
+    }
+  }
+
+  /**
+   * Takes partitions: ends the database session of whoever had them, then raises their epoch. Only after that is the
+   * position read, so that nothing the old owner commits can come later.
+   */
+  async claim(partitions: readonly PartitionToClaim[]): Promise<ClaimedPartition[]> {
+    const topics = partitions.map((p) => p.topic)
+    const numbers = partitions.map((p) => p.partition)
+    try {
+      // Before anything that would wait for a row which the old owner holds, as even an insert that finds it there does.
+      await this.query(
+        'claim-end-old',
+        `select pg_terminate_backend(a.pid, 1000) from ingest_offsets o
+         join pg_stat_activity a on a.pid = o.owner_backend_pid and a.backend_start = o.owner_backend_start
+         join unnest($2::text[], $3::int[]) as u (t, p) on o.topic = u.t and o.partition = u.p
+         where o.cluster_id = $1 and a.pid <> pg_backend_pid() group by a.pid`,
+        [this.clusterId, topics, numbers],
+      )
+      await this.query(
+        'claim-insert',
+        `insert into ingest_offsets (cluster_id, topic, partition, next_offset)
+         select $1, t, p, o from unnest($2::text[], $3::int[], $4::bigint[]) as u (t, p, o) on conflict do nothing`,
+        [this.clusterId, topics, numbers, partitions.map((p) => String(p.initialOffset))],
+      )
+      const { rows } = await this.query<ClaimRow>(
+        'claim-take',
+        `update ingest_offsets o set epoch = epoch + 1, owner = $4, owner_backend_pid = pg_backend_pid(),
+           owner_backend_start = (select backend_start from pg_stat_activity where pid = pg_backend_pid())
+         from unnest($2::text[], $3::int[]) as u (t, p)
+         where o.cluster_id = $1 and o.topic = u.t and o.partition = u.p
+         returning o.topic, o.partition, o.next_offset, o.epoch, o.last_offset, o.last_hash`,
+        [this.clusterId, topics, numbers, this.options.owner],
+      )
+      return rows.map(claimed)
+    } catch (error) {
+      throw asOperatingError(error)
+    }
+  }
+
+  /** Lets go of partitions whose work is done, so that the next owner need not end this session. */
+  async release(partitions: readonly ClaimedPartition[]): Promise<void> {
+    try {
+      await this.query(
+        'release',
+        `update ingest_offsets o set owner = '', owner_backend_pid = null, owner_backend_start = null
+         from unnest($2::text[], $3::int[], $4::bigint[]) as u (t, p, e)
+         where o.cluster_id = $1 and o.topic = u.t and o.partition = u.p and o.epoch = u.e`,
+        [
+          this.clusterId,
+          partitions.map((p) => p.topic),
+          partitions.map((p) => p.partition),
+          partitions.map((p) => String(p.epoch)),
+        ],
+      )
+    } catch (error) {
+      throw asOperatingError(error)
+    }
+  }
+
+  /**
+   * Begins a transaction and locks the head by a statement of its own; only later statements read what a batch needs:
+   * under READ COMMITTED a statement that locks and joins would see the joined rows as they were before the lock.
+   */
+  async begin(): Promise<LockedHead> {
+    try {
+      const [, head, positions] = await Promise.all([
+        this.query('begin', 'begin'),
+        this.query<HeadRow>('lock-head', LOCK_HEAD),
+        this.query<PositionRow>('read-positions', READ_POSITIONS, [this.clusterId]),
+      ])
+      const row = head.rows[0]
+      if (row === undefined) {
+        throw new IncidentError('head_missing', 'the ledger has no head row: run `npx tallystream migrate`')
+      }
+      return lockedHead(row, positions.rows)
+    } catch (error) {
+      throw asOperatingError(error)
+    }
+  }
+
+  async rollback(): Promise<void> {
+    if (this.broken !== null) return
+    await this.client.query('rollback').catch(() => undefined)
+  }
+
+  /** Ends the session; bounded. */
+  async close(): Promise<void> {
+    const ended = this.client.end().catch(() => undefined)
+    await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 2_000).unref())])
+  }
+}
+
+interface HeadRow {
+  sequence: string
+  hash: Buffer
+  tick_ms: string
+  pending_ticks: unknown
+  expiring: boolean
+  logic_version: number
+  rules_version: string
+  accounts_count: string
+  cards_count: string
+  timeline: string
+}
+
+interface PositionRow {
+  topic: string
+  partition: number
+  next_offset: string
+}
+
+interface ClaimRow extends PositionRow {
+  epoch: string
+  last_offset: string | null
+  last_hash: Buffer | null
+}
+
+const claimed = (row: ClaimRow): ClaimedPartition => ({
+  topic: row.topic,
+  partition: row.partition,
+  nextOffset: BigInt(row.next_offset),
+  epoch: BigInt(row.epoch),
+  last:
+    row.last_offset === null || row.last_hash === null
+      ? null
+      : { offset: BigInt(row.last_offset), hash: row.last_hash },
+})
+
+const lockedHead = (row: HeadRow, positions: readonly PositionRow[]): LockedHead => ({
+  sequence: BigInt(row.sequence),
+  hash: row.hash,
+  time: restoreTicks(Number(row.tick_ms), row.pending_ticks),
+  expiring: row.expiring,
+  logicVersion: row.logic_version,
+  rulesVersion: BigInt(row.rules_version),
+  accountsCount: Number(row.accounts_count),
+  cardsCount: Number(row.cards_count),
+  timeline: BigInt(row.timeline),
+  positions: new Map(positions.map((p) => [`${p.topic}:${p.partition}`, BigInt(p.next_offset)])),
+})

@@ -1,0 +1,126 @@
+/** Writes what is rare: holds, reversals, rules and dead letters. */
+import type { BatchEffects, LedgerState } from '#domain/ledger/state.ts'
+import {
+  byteaArray,
+  int2Array,
+  int4Array,
+  int8Array,
+  textArray,
+  timestampArray,
+  uuidArray,
+} from '../binary-arrays.ts'
+import { toJson } from './json-rows.ts'
+import type { LedgerSession } from './session.ts'
+import type { Pending } from './write-accounts.ts'
+
+const UPSERT_HOLDS = `insert into holds (key, kind, status, id, source, sequence, index, expires_at_ms, postings, card, command,
+    version, version_index)
+  select k, ki, s, d, so, sq, ix, e, p::jsonb, c, co::jsonb, v, vi
+  from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::int[], $8::bigint[], $9::text[],
+    $10::text[], $11::text[], $12::bigint[], $13::int[]) as u (k, ki, s, d, so, sq, ix, e, p, c, co, v, vi) order by k
+  on conflict (key) do update set kind = excluded.kind, status = excluded.status, expires_at_ms = excluded.expires_at_ms,
+    postings = excluded.postings, version = excluded.version, version_index = excluded.version_index`
+
+/** Authorizations and held transactions, as they are after the batch. */
+export const writeHolds = (session: LedgerSession, pending: Pending, effects: BatchEffects): void => {
+  const holds = [...effects.holds]
+  if (holds.length === 0) return
+  pending.push(
+    session.query('upsert-holds', UPSERT_HOLDS, [
+      uuidArray(holds.map((h) => h.key)),
+      textArray(holds.map((h) => h.kind)),
+      textArray(holds.map((h) => h.status)),
+      textArray(holds.map((h) => h.id)),
+      textArray(holds.map((h) => h.source)),
+      int8Array(holds.map((h) => h.sequence)),
+      int4Array(holds.map((h) => h.index)),
+      int8Array(holds.map((h) => h.expiresAt)),
+      textArray(holds.map((h) => toJson(h.postings))),
+      textArray(holds.map((h) => h.command.card)),
+      textArray(holds.map((h) => toJson(h.command))),
+      int8Array(holds.map((h) => h.version)),
+      int4Array(holds.map((h) => h.versionIndex)),
+    ]),
+  )
+}
+
+/** How much of earlier postings was given back. */
+export const writeReversals = (
+  session: LedgerSession,
+  pending: Pending,
+  state: LedgerState,
+  effects: BatchEffects,
+): void => {
+  const rows = [...effects.parents].flatMap((parent) =>
+    parent.postings.filter((p) => p.changed).map((p) => ({ key: parent.key, ...p })),
+  )
+  if (rows.length === 0) return
+  pending.push(
+    session.query(
+      'upsert-reversals',
+      `insert into reversals (key, posting, reversed, version)
+       select k, p, r, $1 from unnest($2::uuid[], $3::int2[], $4::bigint[]) as u (k, p, r) order by k, p
+       on conflict (key, posting) do update set reversed = excluded.reversed, version = excluded.version`,
+      [
+        state.sequence,
+        uuidArray(rows.map((r) => r.key)),
+        int2Array(rows.map((r) => r.posting)),
+        int8Array(rows.map((r) => r.reversed)),
+      ],
+    ),
+  )
+}
+
+/** New versions of rules. */
+export const writeRules = (session: LedgerSession, pending: Pending, effects: BatchEffects): void => {
+  if (effects.rules.length === 0) return
+  pending.push(
+    session.query(
+      'insert-rules',
+      `insert into rules (rule_id, version, index, body)
+       select d, v, i, b::jsonb from unnest($1::text[], $2::bigint[], $3::int[], $4::text[]) as u (d, v, i, b)`,
+      [
+        textArray(effects.rules.map((r) => r.ruleId)),
+        int8Array(effects.rules.map((r) => r.version)),
+        int4Array(effects.rules.map((_, place) => place)),
+        textArray(effects.rules.map((r) => toJson(r))),
+      ],
+    ),
+  )
+}
+
+/** Records that could not be read. */
+export const writeDeadLetters = (
+  session: LedgerSession,
+  pending: Pending,
+  state: LedgerState,
+  effects: BatchEffects,
+): void => {
+  const letters = effects.deadLetters
+  if (letters.length === 0) return
+  pending.push(
+    session.query(
+      'insert-dead-letters',
+      `insert into dead_letters (sequence, index, topic, partition, "offset", reason, detail, key, value, value_bytes,
+         value_sha256, content_type, recorded_at)
+       select $1, i, t, p, o, r, d, k, v, b, h, c, a from unnest($2::int[], $3::text[], $4::int[], $5::bigint[], $6::text[],
+         $7::text[], $8::bytea[], $9::bytea[], $10::bigint[], $11::bytea[], $12::text[], $13::timestamptz[])
+         as u (i, t, p, o, r, d, k, v, b, h, c, a)`,
+      [
+        state.sequence,
+        int4Array(letters.map((l) => l.index)),
+        textArray(letters.map((l) => l.position.topic)),
+        int4Array(letters.map((l) => l.position.partition)),
+        int8Array(letters.map((l) => l.position.offset)),
+        textArray(letters.map((l) => l.letter.reason)),
+        textArray(letters.map((l) => l.letter.detail)),
+        byteaArray(letters.map((l) => l.letter.key)),
+        byteaArray(letters.map((l) => l.letter.value)),
+        int8Array(letters.map((l) => l.letter.valueBytes)),
+        byteaArray(letters.map((l) => l.letter.valueSha256)),
+        textArray(letters.map((l) => l.letter.contentType)),
+        timestampArray(letters.map((l) => l.recordedAt)),
+      ],
+    ),
+  )
+}

@@ -1,0 +1,176 @@
+/** Lists transactions, newest first, each with what it is now. */
+import type { ReasonCode, TransactionKind, TransactionStatus } from '#domain/transactions/outcomes.ts'
+import type { ReadPool, SqlValue } from '#platform/postgres/pool.ts'
+import {
+  DUPLICATE_CODE,
+  kindCode,
+  reasonCode,
+  reasonWord,
+  statusCode,
+  statusWord,
+} from '#platform/postgres/queries/codes.ts'
+import { CURSOR_END, type Cursor, type Page } from '#platform/postgres/queries/cursor.ts'
+import {
+  type HeldPostingRow,
+  kindOf,
+  POSTINGS_JSON,
+  type PostedPostingRow,
+  postedOf,
+  reservedOf,
+  type StoredPosting,
+} from '#platform/postgres/queries/transaction-rows.ts'
+
+export interface TransactionFilters {
+  readonly statuses?: readonly TransactionStatus[] | undefined
+  readonly kind?: TransactionKind | undefined
+  readonly reason?: ReasonCode | undefined
+  readonly source?: string | undefined
+  /** Only transactions that moved this account's money. */
+  readonly accountId?: string | undefined
+  /** Recorded at or after, before. */
+  readonly from?: Date | undefined
+  readonly to?: Date | undefined
+}
+
+export interface ListedTransaction {
+  /** The decision that the listing is ordered by. */
+  readonly sequence: bigint
+  readonly index: number
+  readonly id: string
+  readonly source: string
+  readonly kind: TransactionKind | 'unknown'
+  /** What it is now: a held transaction that was released is `applied`. */
+  readonly status: TransactionStatus
+  readonly reason: ReasonCode | null
+  readonly recordedAt: Date
+  /** Posted, or else reserved. Empty where it was refused: what it asked for is in the batch record only. */
+  readonly postings: readonly StoredPosting[]
+}
+
+export const TRANSACTION_CURSOR_LENGTH = 2
+
+/** How many postings of an account one page looks through; then it ends, perhaps short, with a cursor to go on. */
+const ACCOUNT_WINDOW = 5000
+
+interface Row {
+  sequence: bigint
+  index: number
+  id: string
+  source: string
+  kind: number
+  status: number
+  reason: number | null
+  recorded_at: Date
+  postings: PostedPostingRow[]
+  held: HeldPostingRow[] | null
+  window_rows: bigint | null
+  window_sequence: bigint | null
+  window_index: number | null
+}
+
+/** Columns of one listed row `t` (its own decision) and `n` (the last decision under the same id, where there is a later one). */
+const COLUMNS = `t.sequence, t.index, t.id, t.source, t.kind, coalesce(n.status, t.status) as status,
+    case when n.status is null then t.reason else n.reason end as reason, t.recorded_at,
+    case when n.status is null then ${POSTINGS_JSON} else ${POSTINGS_JSON.replaceAll(' t.', ' n.')} end as postings,
+    h.postings as held`
+
+/** A hold's last change may be a decision about itself (review, expiry) or another transaction's (a capture). */
+const LATEST = `left join holds h on h.key = t.key
+  left join lateral (select l.sequence, l.index, l.recorded_at, l.status, l.reason from transactions l
+      where l.sequence = h.version and l.index = h.version_index and l.key = t.key and l.cause <> 0
+        and (l.sequence, l.index) <> (t.sequence, t.index)) n on true`
+
+/**
+ * A page of transactions older than `before`. With an account a page may be short of `limit`, even empty, and still have a next one.
+ */
+export async function listTransactions(
+  pool: ReadPool,
+  options: { filters: TransactionFilters; before: Cursor | null; limit: number },
+): Promise<Page<ListedTransaction>> {
+  const [sequence, index] = options.before ?? [CURSOR_END, 0n]
+  const values: SqlValue[] = [sequence!, index!]
+  const conditions = conditionsOf(options.filters, values)
+  values.push(options.limit + 1)
+  const limitPlace = `$${values.length}`
+  if (options.filters.accountId === undefined) {
+    const text = `select ${COLUMNS}, null as window_rows from transactions t ${LATEST}
+      where t.sequence <= $1 and (t.sequence, t.index) < ($1, $2) and t.cause = 0 and t.status <> ${DUPLICATE_CODE}
+        ${conditions} order by t.sequence desc, t.index desc limit ${limitPlace}`
+    return pageFrom(await pool.query<Row>({ text }, values), options.limit)
+  }
+  values.push(options.filters.accountId, BigInt(ACCOUNT_WINDOW))
+  const text = accountText({
+    conditions,
+    limitPlace,
+    accountPlace: `$${values.length - 1}`,
+    windowPlace: `$${values.length}`,
+  })
+  return pageFrom(await pool.query<Row>({ text }, values), options.limit)
+}
+
+/** By account the account's postings lead: going through all transactions for a rare account would take for ever. */
+function accountText(places: {
+  conditions: string
+  limitPlace: string
+  accountPlace: string
+  windowPlace: string
+}): string {
+  const { conditions, limitPlace, accountPlace, windowPlace } = places
+  const side = (column: string) => `(select sequence, index, recorded_at from postings
+      where ${column} = (select account_no from accounts where account_id = ${accountPlace})
+        and sequence <= $1 and (sequence, index) < ($1, $2)
+      order by sequence desc, index desc limit ${windowPlace})`
+  return `with seen as (${side('debit_no')} union all ${side('credit_no')}
+      order by sequence desc, index desc limit ${windowPlace}),
+    edge as (select count(*) over () as rows, sequence, index from seen order by sequence, index limit 1),
+    listed as (select ${COLUMNS} from (select distinct * from seen) s
+      join transactions t on t.sequence = s.sequence and t.index = s.index and t.recorded_at = s.recorded_at ${LATEST}
+      where true ${conditions} order by t.sequence desc, t.index desc limit ${limitPlace})
+    select listed.*, edge.rows as window_rows, edge.sequence as window_sequence, edge.index as window_index
+    from edge left join listed on true order by listed.sequence desc, listed.index desc`
+}
+
+function conditionsOf(filters: TransactionFilters, values: SqlValue[]): string {
+  const conditions: string[] = []
+  const add = (value: SqlValue, condition: (place: string) => string): void => {
+    values.push(value)
+    conditions.push(`and ${condition(`$${values.length}`)}`)
+  }
+  if (filters.statuses !== undefined) {
+    add(filters.statuses.map(statusCode), (place) => `coalesce(n.status, t.status) = any(${place}::int2[])`)
+  }
+  if (filters.kind !== undefined) add(kindCode(filters.kind), (place) => `t.kind = ${place}`)
+  if (filters.reason !== undefined) {
+    add(reasonCode(filters.reason), (place) => `coalesce(n.reason, t.reason) = ${place}`)
+  }
+  if (filters.source !== undefined) add(filters.source, (place) => `t.source = ${place}`)
+  if (filters.from !== undefined) add(filters.from, (place) => `t.recorded_at >= ${place}`)
+  if (filters.to !== undefined) add(filters.to, (place) => `t.recorded_at < ${place}`)
+  return conditions.join(' ')
+}
+
+function pageFrom(rows: readonly Row[], limit: number): Page<ListedTransaction> {
+  const [edge] = rows
+  // An account without a match in the window comes as one row of nothing but the window's edge.
+  const found = rows.filter((row) => row.sequence !== null)
+  const shown = found.slice(0, limit)
+  const last = shown.at(-1)
+  let next: Cursor | null = null
+  if (found.length > limit && last !== undefined) next = [last.sequence, BigInt(last.index)]
+  else if (edge?.window_rows === BigInt(ACCOUNT_WINDOW)) {
+    next = [edge.window_sequence ?? 0n, BigInt(edge.window_index ?? 0)]
+  }
+  return { items: shown.map(listedOf), next }
+}
+
+const listedOf = (row: Row): ListedTransaction => ({
+  sequence: row.sequence,
+  index: row.index,
+  id: row.id,
+  source: row.source,
+  kind: kindOf(row),
+  status: statusWord(row.status),
+  reason: reasonWord(row.reason),
+  recordedAt: row.recorded_at,
+  postings: row.postings.length > 0 ? row.postings.map(postedOf) : (row.held ?? []).map(reservedOf),
+})

@@ -1,0 +1,284 @@
+/** The read queries against a real Postgres with the real schema. */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { contentHash, transactionKey } from '#domain/transactions/canonical.ts'
+import { testConfiguration } from '#infra/local/test-names.ts'
+import { UnreachableError } from '#platform/errors.ts'
+import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
+import { balanceAsOf } from '#platform/postgres/queries/balance-as-of.ts'
+import { balanceAsOfValueTime } from '#platform/postgres/queries/balance-as-of-value-time.ts'
+import type { Cursor, Page } from '#platform/postgres/queries/cursor.ts'
+import { commandOf, FIXTURE_TIME_MS, LedgerFixture } from '#platform/postgres/queries/fixtures.ts'
+import { listHeld } from '#platform/postgres/queries/list-held.ts'
+import { listTransactions, type TransactionFilters } from '#platform/postgres/queries/list-transactions.ts'
+import { readAccount } from '#platform/postgres/queries/read-account.ts'
+import { readAccountIds, readKnownAccounts } from '#platform/postgres/queries/read-account-ids.ts'
+import { isApplied } from '#platform/postgres/queries/read-applied-offsets.ts'
+import { readBalances } from '#platform/postgres/queries/read-balances.ts'
+import { readDeadLetters } from '#platform/postgres/queries/read-dead-letters.ts'
+import { readEntries } from '#platform/postgres/queries/read-entries.ts'
+import { readOutcomes } from '#platform/postgres/queries/read-outcomes.ts'
+import { readProgress } from '#platform/postgres/queries/read-progress.ts'
+import { readTransaction } from '#platform/postgres/queries/read-transaction.ts'
+
+let ledger: LedgerFixture
+let pool: ReadPool
+
+const posting = (debit: string, credit: string, amount: bigint) => ({
+  debit,
+  credit,
+  amount,
+  currency: 'EUR',
+})
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+
+/** Two accounts beyond 2^53, a multi-posting transaction, a refused one, a duplicate, a released and a waiting hold, a capture. */
+beforeAll(async () => {
+  const {
+    postgres,
+    ledger: { name },
+  } = testConfiguration('queries')
+  ledger = await LedgerFixture.open(postgres, name)
+  pool = makePool({ ...postgres, applicationName: 'test' })
+  await ledger.openAccount('bank', { normalSide: 'debit', limited: false })
+  await ledger.openAccount('alice', { overdraftLimit: 500n })
+  await ledger.openAccount('bob')
+  const fund = commandOf({ id: 'fund', postings: [posting('bank', 'alice', 2n ** 60n)] })
+  await ledger.decide({ command: fund, status: 'applied' })
+  const split = commandOf({
+    id: 'split',
+    source: 'shop',
+    postings: [posting('alice', 'bob', 100n), posting('alice', 'bank', 11n)],
+    valueTime: FIXTURE_TIME_MS + 30 * DAY_MS,
+  })
+  await ledger.decide({ command: split, status: 'applied' })
+  await ledger.decide({ command: split, status: 'duplicate' })
+  const broke = commandOf({ id: 'broke', postings: [posting('bob', 'alice', 9999n)] })
+  await ledger.decide({ command: broke, status: 'rejected', reason: 'insufficient_funds' })
+  const held = commandOf({ id: 'held', postings: [posting('alice', 'bob', 7n)] })
+  await ledger.decide({ command: held, status: 'held' })
+  await ledger.decide({ command: { ...held, actor: 'reviewer' }, status: 'applied', cause: 'review' })
+  await ledger.endHold('', 'held', 'released')
+  await ledger.decide({
+    command: commandOf({ id: 'waiting', postings: [posting('alice', 'bob', 5n)] }),
+    status: 'held',
+  })
+  await ledger.decide({
+    command: commandOf({ id: 'auth', kind: 'authorize', postings: [posting('alice', 'bob', 20n)] }),
+    status: 'authorized',
+  })
+  await ledger.decide({
+    command: commandOf({
+      id: 'capture',
+      kind: 'capture',
+      parentId: 'auth',
+      postings: [posting('alice', 'bob', 20n)],
+    }),
+    status: 'applied',
+  })
+  await ledger.endHold('', 'auth', 'captured')
+})
+
+afterAll(async () => {
+  await pool?.close()
+  await ledger?.close()
+})
+
+/** Goes through every page. */
+async function all<Item>(read: (before: Cursor | null) => Promise<Page<Item>>): Promise<Item[]> {
+  const items: Item[] = []
+  let before: Cursor | null = null
+  for (let pages = 0; pages < 100; pages += 1) {
+    const page: Page<Item> = await read(before)
+    items.push(...page.items)
+    if (page.next === null) return items
+    before = page.next
+  }
+  throw new Error('the pages do not end')
+}
+
+test('balances are exact beyond 2^53 and carry their version', async () => {
+  const balances = await readBalances(pool, ['alice', 'nobody', 'bank'])
+  expect(balances).toHaveLength(2)
+  expect(balances.find(({ accountId }) => accountId === 'alice')).toEqual({
+    accountId: 'alice',
+    currency: 'EUR',
+    normalSide: 'credit',
+    posted: 2n ** 60n - 111n - 7n - 20n,
+    reserved: 32n,
+    limited: true,
+    overdraftLimit: 500n,
+    version: { timeline: 1n, sequence: ledger.sequence },
+    recordedAtMs: ledger.nowMs,
+  })
+  expect(await readAccount(pool, 'bank')).toMatchObject({
+    normalSide: 'debit',
+    status: 'open',
+    openedSequence: 1n,
+  })
+  expect(await readAccount(pool, 'nobody')).toBeUndefined()
+})
+
+test('account ids page in key order', async () => {
+  expect(await readAccountIds(pool, '', 2)).toEqual(['alice', 'bank'])
+  expect(await readAccountIds(pool, 'bank', 2)).toEqual(['bob'])
+  expect(await readKnownAccounts(pool, ['bob', 'nobody'])).toEqual(new Set(['bob']))
+})
+
+test.each([1, 2, 3, 100])(
+  'entries come newest first, complete, whatever the page size (%i)',
+  async (limit) => {
+    const entries = await all((before) => readEntries(pool, { accountId: 'alice', before, limit }))
+    expect(
+      entries.map((entry) => [entry.transactionId, entry.side, entry.counterparty, entry.amountMinor]),
+    ).toEqual([
+      ['capture', 'debit', 'bob', 20n],
+      ['held', 'debit', 'bob', 7n],
+      ['split', 'debit', 'bank', 11n],
+      ['split', 'debit', 'bob', 100n],
+      ['fund', 'credit', 'bank', 2n ** 60n],
+    ])
+    expect(entries[0]?.postedAfter).toBe(2n ** 60n - 138n)
+    expect(entries.at(-1)).toMatchObject({ entry: 1, currency: 'EUR', kind: 'post' })
+  },
+)
+
+const list = async (filters: TransactionFilters, limit = 2): Promise<string[]> =>
+  (await all((before) => listTransactions(pool, { filters, before, limit }))).map(({ id }) => id)
+
+test('transactions are listed newest first, one a transaction, as they are now', async () => {
+  const items = await all((before) => listTransactions(pool, { filters: {}, before, limit: 2 }))
+  expect(items.map(({ id, status, reason }) => [id, status, reason])).toEqual([
+    ['capture', 'applied', null],
+    ['auth', 'authorized', null],
+    ['waiting', 'held', null],
+    ['held', 'applied', null],
+    ['broke', 'rejected', 'insufficient_funds'],
+    ['split', 'applied', null],
+    ['fund', 'applied', null],
+  ])
+  expect(items[5]?.postings).toMatchObject([
+    { debit: 'alice', credit: 'bob', amountMinor: 100n },
+    { debit: 'alice', credit: 'bank', amountMinor: 11n },
+  ])
+  expect(items[3]?.postings).toMatchObject([{ debit: 'alice', amountMinor: 7n }])
+  expect(items[2]?.postings).toMatchObject([{ debit: 'alice', amountMinor: 5n }])
+  expect(items[4]?.postings).toEqual([])
+})
+
+test('filters', async () => {
+  expect(await list({ statuses: ['held'] })).toEqual(['waiting'])
+  expect(await list({ statuses: ['applied'] })).toEqual(['capture', 'held', 'split', 'fund'])
+  expect(await list({ statuses: ['rejected', 'authorized'] })).toEqual(['auth', 'broke'])
+  expect(await list({ kind: 'capture' })).toEqual(['capture'])
+  expect(await list({ reason: 'insufficient_funds' })).toEqual(['broke'])
+  expect(await list({ source: 'shop' })).toEqual(['split'])
+  expect(await list({ to: new Date(FIXTURE_TIME_MS + 5 * HOUR_MS) })).toEqual(['fund'])
+  expect(await list({ from: new Date(FIXTURE_TIME_MS + 11 * HOUR_MS) })).toEqual(['capture', 'auth'])
+  expect(await list({ accountId: 'bank' }, 1)).toEqual(['split', 'fund'])
+  expect(await list({ accountId: 'alice', source: 'shop' }, 1)).toEqual(['split'])
+  expect(await list({ accountId: 'nobody' })).toEqual([])
+})
+
+test('a transaction shows every decision about it', async () => {
+  const held = await readTransaction(pool, transactionKey('', 'held'))
+  expect(held?.decisions.map(({ cause, status, actor }) => [cause, status, actor])).toEqual([
+    ['transaction', 'held', 'tester'],
+    ['review', 'applied', 'reviewer'],
+  ])
+  expect(held?.decisions[1]?.postings).toMatchObject([{ debit: 'alice', credit: 'bob', amountMinor: 7n }])
+  expect(held?.hold).toMatchObject({ kind: 'review', status: 'released' })
+  const capture = await readTransaction(pool, transactionKey('', 'capture'))
+  expect(capture).toMatchObject({ kind: 'capture', parent: { id: 'auth', source: '' } })
+  const auth = await readTransaction(pool, transactionKey('', 'auth'))
+  expect(auth?.decisions.map(({ status }) => status)).toEqual(['authorized'])
+  expect(auth?.hold?.status).toBe('captured')
+  expect(await readTransaction(pool, transactionKey('other', 'held'))).toBeUndefined()
+})
+
+test('outcomes are of the record that took the id', async () => {
+  const keys = ['split', 'nothing'].map((id) => transactionKey('shop', id))
+  const outcomes = await readOutcomes(pool, [
+    ...keys,
+    transactionKey('', 'waiting'),
+    transactionKey('', 'capture'),
+  ])
+  const byKey = new Map(outcomes.map((outcome) => [outcome.key, outcome]))
+  expect(byKey.size).toBe(3)
+  const split = byKey.get(keys[0]!)
+  expect(split).toMatchObject({ status: 'applied', reason: null, topic: 'transactions', partition: 0 })
+  expect([...(split?.accountIds ?? [])].sort()).toEqual(['alice', 'bank', 'bob'])
+  expect(split?.content).toBe(
+    contentHash(
+      commandOf({
+        id: 'split',
+        source: 'shop',
+        postings: [posting('alice', 'bob', 100n), posting('alice', 'bank', 11n)],
+        valueTime: FIXTURE_TIME_MS + 30 * DAY_MS,
+      }),
+    ),
+  )
+  expect(byKey.get(transactionKey('', 'waiting'))?.accountIds).toEqual(['alice'])
+})
+
+test('held transactions page by expiry', async () => {
+  const held = await all((after) => listHeld(pool, { after, limit: 1 }))
+  expect(held.map(({ id }) => id)).toEqual(['waiting'])
+  expect(held[0]?.postings).toMatchObject([{ debit: 'alice', remainingMinor: 5n }])
+})
+
+test('a balance as of a recorded time is what the ledger said then', async () => {
+  const at = async (hours: number, account = 'alice') =>
+    (await balanceAsOf(pool, account, new Date(FIXTURE_TIME_MS + hours * HOUR_MS)))?.posted
+  expect(await at(3)).toBe(0n)
+  expect(await at(4)).toBe(2n ** 60n)
+  expect(await at(5)).toBe(2n ** 60n - 111n)
+  expect(await at(1000)).toBe(2n ** 60n - 138n)
+  expect(await at(1000, 'bob')).toBe(127n)
+  expect(await at(1000, 'nobody')).toBeUndefined()
+})
+
+test('a balance at a value time counts what is effective by then', async () => {
+  const at = async (valueMs: number, recordedAt?: Date) =>
+    (await balanceAsOfValueTime(pool, 'alice', { valueAt: new Date(valueMs), recordedAt }))?.posted
+  expect(await at(FIXTURE_TIME_MS - 1)).toBe(0n)
+  expect(await at(FIXTURE_TIME_MS)).toBe(2n ** 60n - 27n)
+  expect(await at(FIXTURE_TIME_MS + 31 * DAY_MS)).toBe(2n ** 60n - 138n)
+  expect(await at(FIXTURE_TIME_MS, new Date(FIXTURE_TIME_MS + 4 * HOUR_MS))).toBe(2n ** 60n)
+})
+
+test('positions, progress, dead letters', async () => {
+  await ledger.advance({ topic: 'accounts', partition: 0, offset: 41n }, 'local')
+  expect(await isApplied(pool, 'local', { topic: 'accounts', partition: 0, offset: 41n })).toBe(true)
+  expect(await isApplied(pool, 'local', { topic: 'accounts', partition: 0, offset: 42n })).toBe(false)
+  expect(await isApplied(pool, 'other', { topic: 'accounts', partition: 0, offset: 1n })).toBe(false)
+  expect(await readProgress(pool)).toMatchObject({
+    sequence: ledger.sequence,
+    timeline: 1n,
+    publishedSequence: 0n,
+  })
+  for (const index of [0, 1, 2]) {
+    await ledger.run(
+      `insert into dead_letters values (5, $1, 'transactions', 0, 9, 'json_invalid', 'broken', null, '\\x7b', 1, '\\x00', null, now())`,
+      [index],
+    )
+  }
+  const letters = await all((before) => readDeadLetters(pool, { before, limit: 2 }))
+  expect(letters.map(({ index }) => index)).toEqual([2, 1, 0])
+  expect(letters[0]?.value?.toString()).toBe('{')
+  expect((await readDeadLetters(pool, { before: null, limit: 2, reason: 'avro_invalid' })).items).toEqual([])
+})
+
+test('the pool can only read, ends long statements, and says when Postgres is away', async () => {
+  const write = pool.query({ text: 'update ledger_head set timeline = 9' })
+  await expect(write).rejects.toMatchObject({ code: 'postgres_failed' })
+  const { postgres } = testConfiguration('queries')
+  const impatient = makePool({ ...postgres, applicationName: 'test', statementTimeoutMs: 50 })
+  await expect(impatient.query({ text: 'select pg_sleep(5)' })).rejects.toMatchObject({
+    code: 'query_timeout',
+  })
+  await impatient.close()
+  const away = makePool({ ...postgres, url: 'postgres://nobody@127.0.0.1:1/none', applicationName: 'test' })
+  await expect(away.query({ text: 'select 1' })).rejects.toBeInstanceOf(UnreachableError)
+  await away.close()
+})

@@ -1,0 +1,67 @@
+/** Why a record can't be read, and the dead letter that keeps what may be kept of it. */
+import { hash } from 'node:crypto'
+import type { InputPosition, UnreadableInput } from '#domain/ledger/inputs.ts'
+import { maskCardNumbers, maskCardNumbersInBytes } from '#domain/transactions/card-numbers.ts'
+import type { DeadLetterReason } from '#domain/transactions/outcomes.ts'
+
+/** One record as it came, topic without the ledger's prefix. */
+export interface RawRecord extends InputPosition {
+  /** Kafka's time of the record, ms since 1970. */
+  readonly timestampMs: number
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  readonly headers: Record<string, Buffer> | undefined
+}
+
+/** Thrown while a record is read; the message says what was expected and where, never what was found: it could hold card numbers. */
+export class Unreadable extends Error {
+  readonly reason: DeadLetterReason
+  constructor(reason: DeadLetterReason, detail: string) {
+    super(detail)
+    this.reason = reason
+  }
+}
+
+/** How much of key and value is kept, bytes. */
+const KEPT_BYTES_MAX = 16 * 1024
+/** A card number that the cut goes through is masked before it is cut: its digits and separators fit in here. */
+const MASK_MARGIN_BYTES = 64
+const DETAIL_LENGTH_MAX = 300
+const CONTENT_TYPE_LENGTH_MAX = 100
+
+const kept = (bytes: Buffer | null): Buffer | null =>
+  bytes === null
+    ? null
+    : maskCardNumbersInBytes(bytes.subarray(0, KEPT_BYTES_MAX + MASK_MARGIN_BYTES)).subarray(
+        0,
+        KEPT_BYTES_MAX,
+      )
+
+/** A dead letter: bytes with card numbers masked and cut at 16 KiB; length and SHA-256 of the whole. */
+export const deadLetter = (record: RawRecord, reason: DeadLetterReason, detail: string): UnreadableInput => {
+  const { topic, partition, offset, value } = record
+  return {
+    type: 'dead',
+    topic,
+    partition,
+    offset,
+    letter: {
+      reason,
+      detail: maskCardNumbers(storableText(detail)).slice(0, DETAIL_LENGTH_MAX),
+      key: kept(record.key),
+      value: kept(value),
+      valueBytes: value?.length ?? 0,
+      valueSha256: hash('sha256', value ?? Buffer.alloc(0), 'buffer'),
+      contentType: contentTypeText(record),
+    },
+  }
+}
+
+const contentTypeText = (record: RawRecord): string | null => {
+  const header = record.headers?.['content-type']
+  if (header === undefined) return null
+  return maskCardNumbers(storableText(header.toString('latin1'))).slice(0, CONTENT_TYPE_LENGTH_MAX)
+}
+
+/** Text that Postgres can hold: without NUL and halves of surrogate pairs. */
+const storableText = (text: string): string => text.replaceAll('\0', '\u{fffd}').toWellFormed()

@@ -1,0 +1,375 @@
+/**
+ * Start reading here: how one ledger's records flow.
+ *
+ *   ingest topics → [ingest: read, decode] → [apply: lock the head → load → decide (domain/) → encode → commit] → Postgres
+ *   Postgres batches → [publish: Redis → Kafka, outputs and position in one transaction] → output topics
+ *   clock → [time: ticks] → ingest topic `ticks`
+ *
+ * The stages meet only in Postgres and Kafka, so each may run in any number of processes: see cli/commands/run.ts.
+ */
+import { hostname } from 'node:os'
+import type { FrameTopic } from '#domain/ledger/batch-record.ts'
+import type { TickInput } from '#domain/ledger/inputs.ts'
+import type { Configuration } from '#platform/config/configuration.ts'
+import { ConfigurationError, type IncidentError, OperatingError } from '#platform/errors.ts'
+import { KafkaAdmin } from '#platform/kafka/admin.ts'
+import { type Kafka, makeKafka } from '#platform/kafka/client.ts'
+import { FencedProducer } from '#platform/kafka/fenced-producer.ts'
+import { IngestConsumer } from '#platform/kafka/ingest-consumer.ts'
+import { BatchingProducer } from '#platform/kafka/producer.ts'
+import type { EngineMetrics } from '#platform/observability/engine-metrics.ts'
+import type { Logger } from '#platform/observability/logger.ts'
+import { BatchStore } from '#platform/postgres/batch-store.ts'
+import { type EnginePool, makeEnginePool } from '#platform/postgres/engine-pool.ts'
+import { Lease } from '#platform/postgres/lease.ts'
+import { LedgerSession } from '#platform/postgres/ledger-store/session.ts'
+import { createPartitionsAhead } from '#platform/postgres/migrate.ts'
+import { BalanceCacheWriter } from '#platform/redis/balance-cache-writer.ts'
+import { closeRedis, openRedis } from '#platform/redis/client.ts'
+import {
+  type Contracts,
+  encodeAtOf,
+  encoderOf,
+  registerContracts,
+} from '#platform/schema-registry/contracts.ts'
+import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
+import { AvroDecoder } from '#platform/schema-registry/serde.ts'
+import { ALL_TOPICS, INGEST_TOPICS, TOPICS } from '#schemas/topics.ts'
+import type { OutputEncoders } from './apply/outputs.ts'
+import { makeChunkDecoder } from './ingest/chunk-decoder.ts'
+import { balanceSinkOf } from './publish/balance-sink.ts'
+import { entriesOfProcessed, type ProcessedValue } from './publish/entries.ts'
+import { Publisher, publisherTransactionalId } from './publish/publisher.ts'
+import { BatchSize } from './runtime/batch-size.ts'
+import { Processor } from './runtime/processor.ts'
+import { Ticker } from './time/ticker.ts'
+
+export type Role = 'processor' | 'publisher' | 'ticker'
+
+export interface PipelineOptions {
+  readonly configuration: Configuration
+  readonly roles: readonly Role[]
+  readonly logger: Logger
+  readonly metrics: EngineMetrics
+  readonly onIncident: (incident: IncidentError) => void
+}
+
+export interface Pipeline {
+  /** Whether every part does its work. */
+  ready(): boolean
+  /** Settles when a part ended by itself: with the incident that stopped it. */
+  readonly ended: Promise<void>
+  /** Drains and closes; within 5 s. */
+  stop(): Promise<void>
+}
+
+interface Part {
+  run(): Promise<void>
+  stop(): Promise<void>
+  readonly ready?: boolean
+}
+
+const CACHED_ACCOUNTS_MAX = 200_000
+const LEASE_MS = { publisher: 2_000, ticker: 3_000 }
+const TICK_INTERVAL_MS = 1_000
+const PUBLISHED_REFRESH_MS = 200
+const LAG_EVERY_MS = 1_000
+const POSITIONS_EVERY_MS = 5_000
+const PARTITIONS_EVERY_MS = 3_600_000
+
+/** Starts the given roles of a ledger. @throws ConfigurationError, UnreachableError */
+export const startPipeline = async (options: PipelineOptions): Promise<Pipeline> => {
+  const { configuration, logger } = options
+  const shared = await openShared(options)
+  const publisher = options.roles.includes('publisher') ? makePublisher(options, shared) : null
+  const parts: Part[] = []
+  if (publisher !== null) parts.push(publisher)
+  if (options.roles.includes('ticker')) parts.push(makeTicker(options, shared))
+  if (options.roles.includes('processor')) {
+    const processor = makeProcessor(options, shared, () => publisher?.wake())
+    parts.push(processor)
+    watchProcessor(processor, options.metrics, shared)
+  }
+  keepPartitions(shared, logger)
+  logger.info({ ledger: configuration.ledger.name, roles: options.roles }, 'started')
+  const ended = Promise.race(parts.map((part) => part.run()))
+  return {
+    ready: () => parts.every((part) => part.ready ?? true),
+    ended,
+    stop: async () => {
+      await Promise.all(parts.map((part) => part.stop()))
+      await shared.close()
+    },
+  }
+}
+
+/** Lag for metrics, positions for the tools that look at the consumer group. */
+const watchProcessor = (processor: Processor, metrics: EngineMetrics, shared: Shared): void => {
+  const showLag = setInterval(() => {
+    metrics.lag.reset()
+    for (const { topic, partition, lag } of processor.lag()) {
+      metrics.lag.set({ topic, partition: String(partition) }, Number(lag))
+    }
+  }, LAG_EVERY_MS)
+  const showPositions = setInterval(() => void processor.showPositions(), POSITIONS_EVERY_MS)
+  shared.onClose(() => {
+    clearInterval(showLag)
+    clearInterval(showPositions)
+  })
+}
+
+/** Makes the tables' partitions of the coming months; until then the default partitions take what comes. */
+const keepPartitions = (shared: Shared, logger: Logger): void => {
+  const keep = () => {
+    createPartitionsAhead(shared.pool).catch((error: unknown) => {
+      logger.warn({ err: error }, 'partitions of the coming months could not be made yet')
+    })
+  }
+  keep()
+  const timer = setInterval(keep, PARTITIONS_EVERY_MS)
+  shared.onClose(() => clearInterval(timer))
+}
+
+interface Shared {
+  readonly kafka: Kafka
+  readonly admin: KafkaAdmin
+  readonly registry: SchemaRegistry
+  readonly contracts: Contracts
+  readonly pool: EnginePool
+  readonly store: BatchStore
+  readonly holder: string
+  /** What the publisher has sent at least; looked at from time to time. */
+  publishedSequence(): bigint
+  onClose(closer: () => Promise<void> | void): void
+  close(): Promise<void>
+}
+
+const openShared = async ({ configuration, logger }: PipelineOptions): Promise<Shared> => {
+  const closers: (() => Promise<void> | void)[] = []
+  const close = async () => {
+    for (const closer of closers.reverse()) await closer()
+  }
+  const kafka = makeKafka(configuration.kafka, { clientId: 'tallystream-engine', logger })
+  const registry = new SchemaRegistry(configuration.schemaRegistry)
+  const contracts = await registerContracts(registry, configuration.ledger.topicPrefix)
+  const pool = makeEnginePool(configuration.postgres, {
+    applicationName: 'tallystream engine',
+    connectionsMax: 4,
+  })
+  closers.push(() => pool.end())
+  const store = new BatchStore(pool)
+  let published = (await store.readHead()).publishedSequence
+  const refresh = setInterval(() => {
+    store.readHead().then(
+      (head) => {
+        published = head.publishedSequence
+      },
+      () => undefined,
+    )
+  }, PUBLISHED_REFRESH_MS)
+  closers.push(() => clearInterval(refresh))
+  const admin = new KafkaAdmin(kafka)
+  closers.push(() => admin.close())
+  try {
+    await expectTopics(admin, configuration.ledger.topicPrefix)
+  } catch (error) {
+    await close()
+    throw error
+  }
+  return {
+    kafka,
+    admin,
+    registry,
+    contracts,
+    pool,
+    store,
+    holder: `${hostname()}:${process.pid}:${Math.floor(performance.timeOrigin)}`,
+    publishedSequence: () => published,
+    onClose: (closer) => closers.push(closer),
+    close,
+  }
+}
+
+/** @throws ConfigurationError where the ledger's topics aren't there yet */
+const expectTopics = async (admin: KafkaAdmin, topicPrefix: string): Promise<void> => {
+  try {
+    await admin.partitionCounts(ALL_TOPICS.map(({ name }) => `${topicPrefix}${name}`))
+  } catch (error) {
+    if (!(error instanceof OperatingError) || error.code !== 'topic_unknown') throw error
+    throw new ConfigurationError('topics of the ledger are missing. Run: npx tallystream topics apply', {
+      cause: error,
+    })
+  }
+}
+
+const outputEncoders = (contracts: Contracts): OutputEncoders => {
+  const encoders: Record<FrameTopic, OutputEncoders[FrameTopic]> = {
+    'transactions.processed': encodeAtOf(contracts.processed),
+    balances: encodeAtOf(contracts.balances),
+    'accounts.current': encodeAtOf(contracts.accountsCurrent),
+    'rules.current': encodeAtOf(contracts.rulesCurrent),
+    'fraud.alerts': encodeAtOf(contracts.alerts),
+    notifications: encodeAtOf(contracts.notifications),
+    'transactions.dlq': encodeAtOf(contracts.deadLetters),
+  }
+  return encoders
+}
+
+const makeProcessor = (options: PipelineOptions, shared: Shared, committed: () => void): Processor => {
+  const { configuration, logger, metrics } = options
+  const { engine, ledger, postgres } = configuration
+  const { topicPrefix } = ledger
+  return new Processor({
+    topicPrefix,
+    makeReader: (hooks) =>
+      new IngestConsumer({
+        kafka: shared.kafka,
+        groupId: `tallystream.processor.${ledger.name}`,
+        topics: INGEST_TOPICS.map((topic) => `${topicPrefix}${topic.name}`),
+        sessionTimeoutMs: engine.sessionTimeoutMs,
+        heartbeatIntervalMs: engine.heartbeatIntervalMs,
+        rebalanceTimeoutMs: engine.rebalanceTimeoutMs,
+        bytesPerPartitionMax: engine.bufferBytesPerPartitionMax,
+        logger,
+        claim: hooks.claim,
+        release: hooks.release,
+        onIncident: (incident) => {
+          metrics.incidents.inc({ code: incident.code })
+          logger.error({ incident }, `incident: ${incident.detail}`)
+        },
+      }),
+    openSession: () =>
+      LedgerSession.open({
+        connectionString: postgres.url,
+        ssl: postgres.sslCa === undefined ? undefined : { ca: postgres.sslCa },
+        schema: postgres.schema,
+        clusterId: ledger.clusterId,
+        owner: shared.holder,
+        idleInTransactionMs: postgres.transactionTimeoutMs,
+        connectTimeoutMs: 5_000,
+      }),
+    context: {
+      ledger: ledger.name,
+      encoders: outputEncoders(shared.contracts),
+      accountsMax: CACHED_ACCOUNTS_MAX,
+      publishBacklogMax: engine.publishBacklogBatchesMax,
+      publishedSequence: shared.publishedSequence,
+    },
+    decode: makeChunkDecoder({ registry: shared.registry, contracts: shared.contracts, topicPrefix }),
+    admin: shared.admin,
+    batchSize: new BatchSize({
+      recordsMin: 50,
+      recordsMax: engine.batchRecordsMax,
+      wallMaxMs: engine.batchWallMaxMs,
+    }),
+    batchBytesMax: engine.batchBytesMax,
+    logger,
+    onBatch: (result) => {
+      committed()
+      metrics.batchRecords.observe(result.consumed)
+      for (const [phase, ms] of Object.entries(result.phases)) {
+        metrics.batchSeconds.observe({ phase }, ms / 1_000)
+      }
+      metrics.sequence.set(Number(result.sequence))
+      const { effects } = result
+      countOutcomes(metrics, effects.decisions)
+      for (const { letter } of effects.deadLetters) metrics.deadLetters.inc({ reason: letter.reason })
+    },
+    onIncident: options.onIncident,
+  })
+}
+
+/** Counted first: a metric with labels costs about a microsecond, and there are thousands of decisions in a batch. */
+const countOutcomes = (
+  metrics: EngineMetrics,
+  decisions: readonly { readonly status: string; readonly reason: string | null }[],
+): void => {
+  const counts = new Map<string, Map<string, number>>()
+  for (const { status, reason } of decisions) {
+    let byReason = counts.get(status)
+    if (byReason === undefined) {
+      byReason = new Map()
+      counts.set(status, byReason)
+    }
+    byReason.set(reason ?? '', (byReason.get(reason ?? '') ?? 0) + 1)
+  }
+  for (const [status, byReason] of counts) {
+    for (const [reason, count] of byReason) metrics.outcomes.inc({ status, reason }, count)
+  }
+}
+
+const makePublisher = (options: PipelineOptions, shared: Shared): Publisher => {
+  const { configuration, logger, metrics } = options
+  const { ledger } = configuration
+  const redis = openRedis({
+    url: configuration.redis.url,
+    sslCa: configuration.redis.sslCa,
+    connectionName: 'tallystream-publisher',
+  })
+  shared.onClose(() => closeRedis(redis))
+  const processed = new AvroDecoder<ProcessedValue>(shared.registry, shared.contracts.processed.schema)
+  const prepared = processed.prepare([shared.contracts.processed.id])
+  const entries = encoderOf<unknown>(shared.contracts.entries)
+  return new Publisher({
+    ledger: ledger.name,
+    topicPrefix: ledger.topicPrefix,
+    store: shared.store,
+    makeProducer: () =>
+      new FencedProducer({ kafka: shared.kafka, transactionalId: publisherTransactionalId(ledger.name) }),
+    makeSink: ({ sequence, recordedAtMs, timeline }) =>
+      balanceSinkOf(
+        new BalanceCacheWriter(redis, {
+          keyPrefix: configuration.redis.keyPrefix,
+          timeline,
+          sequence,
+          recordedAtMs,
+          onEvent: (event) => logger.info({ event }, 'balance cache'),
+        }),
+        { registry: shared.registry, contract: shared.contracts.balances, timeline, ready: prepared },
+      ),
+    entriesOf: (value) => entriesOfProcessed(processed.decode(value), (entry) => entries.encode(entry)),
+    lease: new Lease(shared.pool, {
+      name: 'publisher',
+      holder: shared.holder,
+      lifetimeMs: LEASE_MS.publisher,
+    }),
+    leaseRenewMs: LEASE_MS.publisher / 4,
+    logger,
+    onPublished: (round, milliseconds) => {
+      metrics.published.set(Number(round.last.sequence))
+      metrics.publishSeconds.observe(milliseconds / 1_000)
+      metrics.publishedMessages.inc(round.messages)
+    },
+    onTakeOver: () => metrics.takeOvers.inc(),
+    onIncident: options.onIncident,
+  })
+}
+
+const makeTicker = (options: PipelineOptions, shared: Shared): Ticker => {
+  const { configuration, logger } = options
+  const { topicPrefix } = configuration.ledger
+  const producer = new BatchingProducer({ kafka: shared.kafka, lingerMs: 0, compression: 'none' })
+  shared.onClose(() => producer.close())
+  const encoder = encoderOf<unknown>(shared.contracts.ticks)
+  const watched = INGEST_TOPICS.filter((topic) => topic.name !== TOPICS.ticks.name)
+  return new Ticker({
+    intervalMs: TICK_INTERVAL_MS,
+    actor: shared.holder,
+    clock: () => Date.now(),
+    lease: new Lease(shared.pool, { name: 'ticker', holder: shared.holder, lifetimeMs: LEASE_MS.ticker }),
+    readEnds: async () => {
+      const ends: TickInput['tick']['ends'][number][] = []
+      for (const topic of watched) {
+        for (const range of await shared.admin.ranges(`${topicPrefix}${topic.name}`)) {
+          ends.push({ topic: topic.name, partition: range.partition, end: range.end })
+        }
+      }
+      return ends
+    },
+    publish: async (tick) => {
+      const value = encoder.encode({ ...tick, time: BigInt(tick.time) })
+      await producer.send({ topic: `${topicPrefix}${TOPICS.ticks.name}`, key: null, value, partition: 0 })
+    },
+    logger,
+  })
+}

@@ -1,0 +1,56 @@
+/** Hands the newest balances of a round to the cache, decoded from the very bytes that are published. */
+import type { StoredBatch } from '#platform/postgres/batch-store.ts'
+import type { BalanceCacheWriter } from '#platform/redis/balance-cache-writer.ts'
+import type { AccountBalance } from '#platform/redis/balance-value.ts'
+import type { Contract } from '#platform/schema-registry/contracts.ts'
+import type { SchemaRegistry } from '#platform/schema-registry/registry.ts'
+import { AvroDecoder } from '#platform/schema-registry/serde.ts'
+import type { BalanceSink } from './publisher.ts'
+
+interface BalanceValue {
+  readonly account: string
+  readonly currency: string
+  readonly normalSide: 'debit' | 'credit'
+  readonly posted: bigint
+  readonly reserved: bigint
+  readonly limited: boolean
+  readonly overdraftLimit: bigint
+  readonly sequence: bigint
+  readonly recordedAt: bigint
+}
+
+/** A sink that writes to the given cache. */
+export const balanceSinkOf = (
+  writer: Pick<BalanceCacheWriter, 'applyBalances' | 'touch'>,
+  options: {
+    readonly registry: SchemaRegistry
+    readonly contract: Contract
+    readonly timeline: bigint
+    /** Settles when other schemas needed are there. */
+    readonly ready: Promise<void>
+  },
+): BalanceSink => {
+  const decoder = new AvroDecoder<BalanceValue>(options.registry, options.contract.schema)
+  const rowOf = (bytes: Buffer): AccountBalance => {
+    const { account, sequence, recordedAt, ...balance } = decoder.decode(bytes)
+    return {
+      ...balance,
+      accountId: account,
+      version: { timeline: options.timeline, sequence },
+      recordedAtMs: Number(recordedAt),
+    }
+  }
+  return {
+    apply: async (balances: ReadonlyMap<string, Buffer>, batch: StoredBatch) => {
+      await options.ready
+      const writers = new Set<number>()
+      for (const bytes of balances.values()) writers.add(bytes.readInt32BE(1))
+      await decoder.prepare(writers)
+      const rows = [...balances.values()].map(rowOf)
+      await writer.applyBalances(rows, { sequence: batch.sequence, recordedAtMs: batch.recordedAtMs })
+    },
+    touch: async () => {
+      await writer.touch()
+    },
+  }
+}

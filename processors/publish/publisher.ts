@@ -1,0 +1,259 @@
+/**
+ * The publisher of a ledger: batch records in sequence → Redis → Kafka, outputs and position in one Kafka transaction.
+ * One is active at a time; any error drops the producer, and taking over again (fence, read the position, go on) is the only way back.
+ */
+import { IncidentError, OperatingError } from '#platform/errors.ts'
+import type { GroupPosition, OutputMessage } from '#platform/kafka/fenced-producer.ts'
+import type { BatchStore, StoredBatch } from '#platform/postgres/batch-store.ts'
+import { type EntriesOf, messagesOf, type Round } from './messages.ts'
+
+/** What the publisher needs of a producer (platform/kafka/fenced-producer.ts, or a simulated one). */
+export interface PublishingProducer {
+  fence(): Promise<void>
+  readPosition(position: GroupPosition): Promise<bigint | undefined>
+  publish(batch: {
+    messagesByTopic: ReadonlyMap<string, readonly OutputMessage[]>
+    position: GroupPosition & { offset: bigint }
+  }): Promise<void>
+  close(): Promise<void>
+}
+
+/** The cache as the publisher sees it; it never fails because of Redis. */
+export interface BalanceSink {
+  apply(balances: ReadonlyMap<string, Buffer>, batch: StoredBatch): Promise<void>
+  touch(): Promise<void>
+}
+
+export interface PublisherLogger {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+}
+
+export interface PublisherOptions {
+  readonly ledger: string
+  readonly topicPrefix: string
+  readonly store: Pick<BatchStore, 'readAfter' | 'readHead' | 'notePublished'>
+  readonly makeProducer: () => PublishingProducer
+  /** A cache writer for a take-over: everything up to the position has left already. */
+  readonly makeSink: (from: { sequence: bigint; recordedAtMs: number; timeline: bigint }) => BalanceSink
+  readonly entriesOf: EntriesOf
+  readonly lease: { take(): Promise<boolean>; release(): Promise<void> }
+  readonly leaseRenewMs: number
+  readonly logger: PublisherLogger
+  readonly onPublished: (round: Round, milliseconds: number) => void
+  readonly onTakeOver: () => void
+  readonly onIncident: (incident: IncidentError) => void
+}
+
+/** Bounds of one Kafka transaction. */
+const ROUND = { batchesMax: 64, bytesMax: 4 * 1024 * 1024 }
+const IDLE_WAIT_MS = { first: 2, most: 25 }
+const RETRY_PAUSE_MS = { first: 50, most: 2_000 }
+const NOTE_EVERY_MS = 100
+const TOUCH_EVERY_MS = 500
+
+export const publisherGroup = (topicPrefix: string, ledger: string): GroupPosition => ({
+  groupId: `tallystream.publisher.${ledger}`,
+  topic: `${topicPrefix}transactions.processed`,
+  partition: 0,
+})
+
+export const publisherTransactionalId = (ledger: string): string => `tallystream.publisher.${ledger}`
+
+interface Active {
+  readonly producer: PublishingProducer
+  readonly sink: BalanceSink
+  sequence: bigint
+  hash: Buffer | null
+}
+
+export class Publisher {
+  private readonly options: PublisherOptions
+  private active: Active | null = null
+  private stopping = false
+  private wakeUp: (() => void) | null = null
+  private idleMs: number = IDLE_WAIT_MS.first
+  private leaseUntil = 0
+  private noted = { sequence: -1n, atMs: 0 }
+  private touchedAtMs = 0
+  private failures = 0
+  private done: Promise<void> = Promise.resolve()
+
+  constructor(options: PublisherOptions) {
+    this.options = options
+  }
+
+  /** Whether it publishes, or stands by for another that does, without failures. */
+  get ready(): boolean {
+    return this.failures === 0 && !this.stopping
+  }
+
+  get isActive(): boolean {
+    return this.active !== null
+  }
+
+  /** Runs until `stop`. @throws IncidentError where it must not go on */
+  run(): Promise<void> {
+    const running = this.loop()
+    this.done = running.catch(() => undefined)
+    return running
+  }
+
+  /** A batch was committed here: no need to wait for the next look. */
+  wake(): void {
+    this.wakeUp?.()
+  }
+
+  /** Finishes the transaction under way and lets the next one take over. */
+  async stop(): Promise<void> {
+    this.stopping = true
+    this.wake()
+    await Promise.race([this.done, new Promise((resolve) => setTimeout(resolve, 3_000).unref())])
+    await this.active?.producer.close()
+    await this.options.lease.release()
+  }
+
+  private async loop(): Promise<void> {
+    while (!this.stopping) {
+      try {
+        if (!(await this.holdLease())) {
+          await this.resign()
+          await this.wait(this.options.leaseRenewMs)
+          continue
+        }
+        this.active ??= await this.takeOver()
+        await this.publishNext(this.active)
+        this.failures = 0
+      } catch (error) {
+        await this.failed(error)
+      }
+    }
+    if (this.active !== null) await this.note(this.active, true).catch(() => undefined)
+  }
+
+  private async holdLease(): Promise<boolean> {
+    const now = performance.now()
+    if (this.active !== null && now < this.leaseUntil) return true
+    const held = await this.options.lease.take()
+    this.leaseUntil = now + this.options.leaseRenewMs
+    return held
+  }
+
+  private async takeOver(): Promise<Active> {
+    const { options } = this
+    const producer = options.makeProducer()
+    try {
+      await producer.fence()
+      const position = await producer.readPosition(publisherGroup(options.topicPrefix, options.ledger))
+      const head = await options.store.readHead()
+      checkPosition(position, head)
+      const sequence = position ?? 0n
+      options.onTakeOver()
+      options.logger.info({ sequence: String(sequence), head: String(head.sequence) }, 'publishing')
+      const sink = options.makeSink({ sequence, recordedAtMs: head.tickMs, timeline: head.timeline })
+      return { producer, sink, sequence, hash: null }
+    } catch (error) {
+      await producer.close()
+      throw error
+    }
+  }
+
+  private async publishNext(active: Active): Promise<void> {
+    const { options } = this
+    const batches = await options.store.readAfter(active.sequence, ROUND)
+    if (batches.length === 0) {
+      await this.note(active, false)
+      await this.idle(active)
+      return
+    }
+    this.idleMs = IDLE_WAIT_MS.first
+    const started = performance.now()
+    const round = messagesOf(batches, active, options.topicPrefix, options.entriesOf)
+    await active.sink.apply(round.balances, round.last)
+    await active.producer.publish({
+      messagesByTopic: round.messagesByTopic,
+      position: {
+        ...publisherGroup(options.topicPrefix, options.ledger),
+        offset: round.last.sequence,
+      },
+    })
+    active.sequence = round.last.sequence
+    active.hash = round.last.hash
+    this.touchedAtMs = performance.now()
+    options.onPublished(round, performance.now() - started)
+    await this.note(active, false)
+  }
+
+  private async idle(active: Active): Promise<void> {
+    if (performance.now() - this.touchedAtMs > TOUCH_EVERY_MS) {
+      this.touchedAtMs = performance.now()
+      await active.sink.touch()
+    }
+    await this.wait(this.idleMs)
+    this.idleMs = Math.min(this.idleMs * 1.5, IDLE_WAIT_MS.most)
+  }
+
+  private async wait(ms: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      this.wakeUp = () => {
+        clearTimeout(timer)
+        this.idleMs = IDLE_WAIT_MS.first
+        resolve()
+      }
+    })
+    this.wakeUp = null
+  }
+
+  /** The lower bound in Postgres: for back-pressure, and to notice a lost position. */
+  private async note(active: Active, now: boolean): Promise<void> {
+    if (active.sequence === this.noted.sequence) return
+    if (!now && performance.now() - this.noted.atMs < NOTE_EVERY_MS) return
+    await this.options.store.notePublished(active.sequence)
+    this.noted = { sequence: active.sequence, atMs: performance.now() }
+  }
+
+  private async failed(error: unknown): Promise<void> {
+    await this.resign()
+    if (error instanceof IncidentError) {
+      this.options.onIncident(error)
+      throw error
+    }
+    if (!(error instanceof OperatingError)) throw error
+    this.failures += 1
+    this.options.logger.warn({ code: error.code, failures: this.failures }, error.message)
+    const pauseMs = Math.min(RETRY_PAUSE_MS.first * 2 ** Math.min(this.failures, 8), RETRY_PAUSE_MS.most)
+    await this.wait(pauseMs)
+  }
+
+  private async resign(): Promise<void> {
+    const { active } = this
+    this.active = null
+    await active?.producer.close()
+  }
+}
+
+/** Kafka's position and Postgres must be able to be of the same past. */
+const checkPosition = (
+  position: bigint | undefined,
+  head: { readonly sequence: bigint; readonly publishedSequence: bigint },
+): void => {
+  if (position === undefined && head.publishedSequence > 0n) {
+    throw new IncidentError(
+      'publisher_position_lost',
+      `batches up to ${head.publishedSequence} were published, but Kafka holds no position`,
+    )
+  }
+  if (position !== undefined && position > head.sequence) {
+    throw new IncidentError(
+      'database_behind_published',
+      `batch ${position} was published, but the database ends at ${head.sequence}: it was restored to an earlier moment`,
+    )
+  }
+  if (position !== undefined && position < head.publishedSequence) {
+    throw new IncidentError(
+      'publisher_position_lost',
+      `batches up to ${head.publishedSequence} were published, but Kafka's position is ${position}`,
+    )
+  }
+}

@@ -1,0 +1,36 @@
+/** How many records the next batch may take: few while they come singly, thousands when behind, within the time allowed. */
+
+export interface BatchSizeBounds {
+  readonly recordsMin: number
+  readonly recordsMax: number
+  /** How long a batch may hold the head, ms. */
+  readonly wallMaxMs: number
+}
+
+/** Grows while batches are full and quick, shrinks when they take too long or fail. */
+export class BatchSize {
+  private readonly bounds: BatchSizeBounds
+  private records: number
+
+  constructor(bounds: BatchSizeBounds) {
+    this.bounds = bounds
+    this.records = Math.min(bounds.recordsMax, Math.max(bounds.recordsMin, 2_000))
+  }
+
+  get current(): number {
+    return this.records
+  }
+
+  /** After a batch. @param wallMs how long it held the head */
+  observe(taken: number, wallMs: number): void {
+    if (wallMs > this.bounds.wallMaxMs * 0.8) this.shrink()
+    else if (taken >= this.records && wallMs < this.bounds.wallMaxMs * 0.5) {
+      this.records = Math.min(this.bounds.recordsMax, Math.ceil(this.records * 1.5))
+    }
+  }
+
+  /** After a batch that timed out or was refused for its size. */
+  shrink(): void {
+    this.records = Math.max(this.bounds.recordsMin, Math.floor(this.records / 2))
+  }
+}

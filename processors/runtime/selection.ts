@@ -1,0 +1,121 @@
+/** What was read and decoded but not yet decided, and choosing the next batch from it. */
+import type { LedgerInput } from '#domain/ledger/inputs.ts'
+import type { ClaimedPartition } from '#platform/postgres/ledger-store/session.ts'
+import type { PartitionProgress } from '#platform/postgres/ledger-store/write.ts'
+import type { PartitionInputs } from '../apply/batch.ts'
+
+/** Decoded records of one partition that follow each other without a gap. */
+export interface DecodedChunk {
+  readonly claim: ClaimedPartition
+  /** Where the first input was read from. */
+  from: bigint
+  inputs: LedgerInput[]
+  /** Of all its records as they were read: they are kept until the last of them is decided. */
+  readonly bytes: number
+  /** What to keep of a record, by place; null for skipped stretches. Computed only for a batch's last one. */
+  records: (() => PartitionProgress['last'])[]
+}
+
+/**
+ * How long a partition waits for a record that one of its own names in `after`, ms; then it goes on without, and so do those
+ * behind it that are here already: otherwise each record that names what never comes would stop the partition as long.
+ */
+const AFTER_WAIT_MAX_MS = 10_000
+
+/** Chunks in the order of their arrival. A partition's chunks keep their order; one that waits holds back its later ones. */
+export class Backlog {
+  private chunks: DecodedChunk[] = []
+  private waitingSince = new Map<ClaimedPartition, number>()
+
+  get inputs(): number {
+    return this.chunks.reduce((sum, chunk) => sum + chunk.inputs.length, 0)
+  }
+
+  get bytes(): number {
+    return this.chunks.reduce((sum, chunk) => sum + chunk.bytes, 0)
+  }
+
+  add(chunk: DecodedChunk): void {
+    if (chunk.inputs.length > 0) this.chunks.push(chunk)
+  }
+
+  /** Drops all of it: the partitions are somebody else's now. */
+  clear(): void {
+    this.chunks = []
+    this.waitingSince.clear()
+  }
+
+  /**
+   * The next inputs, at most `recordsMax`. @param positions 'topic:partition' → next offset, as last known of the ledger.
+   */
+  select(recordsMax: number, positions: ReadonlyMap<string, bigint>, nowMs: number): PartitionInputs[] {
+    const selected: PartitionInputs[] = []
+    const heldBack = new Set<ClaimedPartition>()
+    const reached = new Map(positions)
+    let left = recordsMax
+    for (const chunk of this.chunks) {
+      if (left === 0) break
+      if (heldBack.has(chunk.claim)) continue
+      const ready = this.readyCount(chunk, Math.min(left, chunk.inputs.length), reached, nowMs)
+      if (ready < chunk.inputs.length) heldBack.add(chunk.claim)
+      if (ready === 0) continue
+      left -= ready
+      selected.push({
+        claim: chunk.claim,
+        from: chunk.from,
+        inputs: ready === chunk.inputs.length ? chunk.inputs : chunk.inputs.slice(0, ready),
+        lastRecord: (count) => lastOf(chunk, count),
+      })
+    }
+    return selected
+  }
+
+  /** Takes what was decided out: the first `consumed` inputs of a selection. */
+  remove(selection: readonly PartitionInputs[], consumed: number): void {
+    let left = consumed
+    for (const part of selection) {
+      if (left === 0) break
+      const count = Math.min(left, part.inputs.length)
+      left -= count
+      // One that is used up ends where the next one begins.
+      const chunk = this.chunks.find(
+        (c) => c.claim === part.claim && c.from === part.from && c.inputs.length > 0,
+      )
+      if (chunk === undefined) throw new Error('a decided chunk is no longer in the backlog')
+      chunk.from = part.inputs[count - 1]!.offset + 1n
+      chunk.inputs = chunk.inputs.slice(count)
+      chunk.records = chunk.records.slice(count)
+    }
+    this.chunks = this.chunks.filter((chunk) => chunk.inputs.length > 0)
+    for (const claim of this.waitingSince.keys()) {
+      if (!this.chunks.some((chunk) => chunk.claim === claim)) this.waitingSince.delete(claim)
+    }
+  }
+
+  /** How many inputs of the chunk may go now: up to one that waits for a record that isn't applied yet. */
+  private readyCount(chunk: DecodedChunk, max: number, reached: Map<string, bigint>, nowMs: number): number {
+    const own = `${chunk.claim.topic}:${chunk.claim.partition}`
+    for (let at = 0; at < max; at += 1) {
+      const input = chunk.inputs[at]!
+      const after = input.type === 'transaction' ? input.command.after : null
+      if (after !== null) {
+        const since = this.waitingSince.get(chunk.claim) ?? nowMs
+        const isPatient = nowMs - since < AFTER_WAIT_MAX_MS
+        if ((reached.get(`${after.topic}:${after.partition}`) ?? 0n) <= after.offset) {
+          this.waitingSince.set(chunk.claim, since)
+          if (isPatient) return at
+        } else if (isPatient) this.waitingSince.delete(chunk.claim)
+      }
+      reached.set(own, input.offset + 1n)
+    }
+    return max
+  }
+}
+
+const lastOf = (chunk: DecodedChunk, count: number): PartitionProgress['last'] => {
+  for (let at = count - 1; at >= 0; at -= 1) {
+    const last = chunk.records[at]!()
+    if (last !== null) return last
+  }
+  return null
+}

@@ -1,0 +1,75 @@
+/** A topic that was deleted and made anew looks the same to the client, which knows no topic ids: the last applied record tells. */
+import { afterEach, expect, it } from 'vitest'
+import { accountValue, transactionValue } from '#connectors/ingest/wire.ts'
+import { accountChange, transactionCommand } from '#domain/transactions/testing/fixtures.ts'
+import { testConfiguration } from '#infra/local/test-names.ts'
+import { TOPICS, topicConfiguration } from '#schemas/topics.ts'
+import { PipelineFixture } from '../testing/pipeline-fixture.ts'
+
+const startedMs = Date.now()
+let fixture: PipelineFixture
+afterEach(() => fixture.close())
+
+const payment = (id: string) => transactionValue(transactionCommand({ id, occurredAt: startedMs }))
+const payments = (label: string, count: number) =>
+  Array.from({ length: count }, (_, n) => payment(`${label}${n}`))
+
+const applied = async () => (await fixture.ledger.history()).map(({ id }) => id)
+
+const begin = async (label: string) => {
+  fixture = await PipelineFixture.create(testConfiguration(label), startedMs)
+  await fixture.start(['processor'])
+  await fixture.applied(
+    await fixture.publishValues('accounts', [
+      accountValue(accountChange({ accountId: 'alice', limited: false })),
+      accountValue(accountChange({ accountId: 'bob' })),
+    ]),
+  )
+  await fixture.applied(await fixture.publishValues('transactions', payments('old', 5)))
+  await fixture.stop()
+}
+
+it('a log that holds another record where the last applied one was is an incident, and nothing of it is applied', async () => {
+  await begin('recreated')
+  const name = fixture.topic(TOPICS.transactions.name)
+  await fixture.admin.deleteTopics([name])
+  await expect
+    .poll(
+      async () =>
+        fixture.admin
+          .ensureTopics([
+            { name, partitions: 8, replication: 1, config: topicConfiguration(TOPICS.transactions) },
+          ])
+          .then(
+            () => true,
+            () => false,
+          ),
+      { timeout: 15_000, interval: 200 },
+    )
+    .toBe(true)
+  // Longer than the old one, so that the position itself is within the log.
+  await fixture.publishValues('transactions', payments('new', 9))
+  await fixture.start(['processor'])
+  await expect
+    .poll(() => fixture.incidents.map(({ code }) => code), { timeout: 15_000 })
+    .toEqual(['topic_recreated'])
+  // The other partitions go on.
+  await fixture.applied(
+    await fixture
+      .publishValues('accounts', [accountValue(accountChange({ accountId: 'carol' }))])
+      .then((positions) => {
+        fixture.incidents.length = 0
+        return positions
+      }),
+  )
+  expect(await applied()).toEqual(['old0', 'old1', 'old2', 'old3', 'old4'])
+})
+
+it('the same log read on from the last applied record applies each record once', async () => {
+  await begin('same_log')
+  const positions = await fixture.publishValues('transactions', payments('more', 3))
+  await fixture.start(['processor'])
+  await fixture.applied(positions)
+  expect(fixture.incidents).toEqual([])
+  expect(await applied()).toEqual(['old0', 'old1', 'old2', 'old3', 'old4', 'more0', 'more1', 'more2'])
+})
