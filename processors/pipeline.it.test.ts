@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { accountValue, transactionValue } from '#connectors/ingest/wire.ts'
 import { accountChange, transactionCommand } from '#domain/transactions/testing/fixtures.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
-import { readAll, testConsumer } from '#platform/kafka/kafka.fixtures.ts'
+import { readToEnd, testConsumer } from '#platform/kafka/kafka.fixtures.ts'
 import type { RecordPosition } from '#platform/kafka/producer.ts'
 import { INGEST_TOPICS } from '#schemas/topics.ts'
 import { PipelineFixture } from './testing/pipeline-fixture.ts'
@@ -21,10 +21,10 @@ const COUNT = 300
 const ids = Array.from({ length: COUNT }, (_, n) => `t${n}`)
 let positions: RecordPosition[]
 
-const read = async (topic: string, count: number) => {
+const read = async (topic: string) => {
   const consumer = testConsumer([fixture.topic(topic)])
   await consumer.consumer.start()
-  const records = await readAll(consumer, { count: count + 1, idleMs: 1_000 })
+  const records = await readToEnd(consumer, fixture.topic(topic))
   await consumer.consumer.stop()
   return records
 }
@@ -63,11 +63,11 @@ describe('the engine', () => {
     }
     await fixture.start(['publisher'])
     await fixture.published()
-    const processed = await read('transactions.processed', COUNT)
+    const processed = await read('transactions.processed')
     expect(processed.map(({ key }) => String(key))).toEqual(ids)
     const entries = await fixture.decode<{ account: string; side: string; postedAfter: bigint }>(
       'entries',
-      (await read('ledger.entries', COUNT * 2)).map(({ value }) => value),
+      (await read('ledger.entries')).map(({ value }) => value),
     )
     expect(entries).toHaveLength(COUNT * 2)
     expect(entries.filter(({ account }) => account === 'bob').map(({ postedAfter }) => postedAfter)).toEqual(
@@ -75,7 +75,7 @@ describe('the engine', () => {
     )
     const balances = await fixture.decode<{ account: string; posted: bigint }>(
       'balances',
-      (await read('balances', 2)).map(({ value }) => value),
+      (await read('balances')).map(({ value }) => value),
     )
     expect(balances.findLast(({ account }) => account === 'bob')!.posted).toBe(BigInt(COUNT) * 100n)
     await fixture.stop()

@@ -31,7 +31,7 @@ export interface PartitionRange {
   end: bigint
 }
 
-const CHECK_ATTEMPTS_MAX = 8
+const CHECK_ATTEMPTS_MAX = 16
 const CHECK_PAUSE_MS = 50
 
 export class KafkaAdmin {
@@ -58,7 +58,8 @@ export class KafkaAdmin {
     await this.#call('creating topics', async (admin) => {
       const topics = table.filter(({ name }) => missing.has(name)).map(asClientTopic)
       try {
-        await admin.createTopics({ topics, waitForLeaders: true, timeout: this.#timeoutMs })
+        // Its own wait for leaders fails on the first answer of a broker that hasn't heard of them yet; the check below is patient.
+        await admin.createTopics({ topics, waitForLeaders: false, timeout: this.#timeoutMs })
       } catch (error) {
         // Two set-ups at once: whoever comes second finds them made, and the check below still compares them.
         if (!/already exists/i.test(String((error as { errors?: Error[] }).errors?.[0]?.message ?? error)))
@@ -76,8 +77,8 @@ export class KafkaAdmin {
         const isKnown = differences.every(({ property }) => property !== 'missing')
         if (isKnown || attempt === CHECK_ATTEMPTS_MAX) return differences
       } catch (error) {
-        const isUnknown = error instanceof OperatingError && error.code === 'topic_unknown'
-        if (!isUnknown || attempt === CHECK_ATTEMPTS_MAX) throw error
+        const mayCome = error instanceof OperatingError && (error.code === 'topic_unknown' || error.retriable)
+        if (!mayCome || attempt === CHECK_ATTEMPTS_MAX) throw error
       }
       await sleep(CHECK_PAUSE_MS * attempt)
     }

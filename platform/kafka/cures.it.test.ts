@@ -9,6 +9,7 @@ import {
   freshTopic,
   kafka,
   readAll,
+  readToEnd,
   readUncured,
   testConsumer,
   until,
@@ -70,7 +71,7 @@ describe('aborted transactions', () => {
 
     const reader = testConsumer([topic])
     await reader.consumer.start()
-    const records = await readAll(reader, { count: 10_000, idleMs: 2_000 })
+    const records = await readToEnd(reader, topic)
     await reader.consumer.stop()
     expect(valuesOf(records)).toEqual(committed)
     const [range] = await admin.ranges(topic)
@@ -154,7 +155,7 @@ describe('a position outside of the log', () => {
     await until(() => reader.consumer.lag().some(({ partition, lag }) => partition === 0 && lag > 0n))
     const [range] = await admin.ranges(topic)
     await admin.deleteRecords(topic, new Map([[0, range!.end]]))
-    const records = await readAll(reader, { count: 100, idleMs: 1_500 })
+    const records = await readAll(reader, { count: 100, enough: () => reader.incidents.length > 0 })
     expect(records.length).toBeLessThan(32)
     expect(reader.incidents).toMatchObject([{ code: 'position_out_of_range', topic, partition: 0 }])
 

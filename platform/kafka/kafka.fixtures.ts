@@ -71,14 +71,23 @@ export function testConsumer(
   return { consumer, events, incidents, positions }
 }
 
-/** Takes until `count` records came or nothing more for `idleMs`; advances the positions and proves that chunks meet. */
+/** Limit on reading anything in a test: generous, since a join on a busy machine takes seconds. */
+const READ_TIMEOUT_MS = 30_000
+
+/**
+ * Takes until `count` records came or `enough` says so; advances the positions and proves that chunks meet.
+ * @throws Error after 30 s
+ */
 export async function readAll(
   { consumer, positions }: TestConsumer,
-  options: { count: number; idleMs?: number; recordsMax?: number },
+  options: { count: number; recordsMax?: number; enough?: () => boolean },
 ): Promise<IngestRecord[]> {
   const records: IngestRecord[] = []
-  let lastMs = Date.now()
-  while (records.length < options.count && Date.now() - lastMs < (options.idleMs ?? 15_000)) {
+  const deadline = Date.now() + READ_TIMEOUT_MS
+  while (records.length < options.count && options.enough?.() !== true) {
+    if (Date.now() > deadline) {
+      throw new Error(`read ${records.length} of ${options.count} records in ${READ_TIMEOUT_MS} ms`)
+    }
     const chunks = await consumer.take({
       recordsMax: options.recordsMax ?? 1_000,
       bytesMax: 4_000_000,
@@ -87,10 +96,19 @@ export async function readAll(
     for (const chunk of chunks) {
       advance(positions, chunk)
       records.push(...chunk.records)
-      lastMs = Date.now()
     }
   }
   return records
+}
+
+/** Takes all that a topic holds now: up to the end offset of each partition, not until it goes quiet. */
+export async function readToEnd(reader: TestConsumer, topic: string): Promise<IngestRecord[]> {
+  const ranges = await admin.ranges(topic)
+  const isAtEnd = () =>
+    ranges.every(
+      ({ partition, start, end }) => (reader.positions.get(partitionKey(topic, partition)) ?? start) >= end,
+    )
+  return await readAll(reader, { count: Number.POSITIVE_INFINITY, enough: isAtEnd })
 }
 
 function advance(positions: Map<string, bigint>, chunk: IngestChunk): void {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { afterAll, describe, expect, it } from 'vitest'
 import { makeKafka } from './client.ts'
 import { FencedProducer, type OutputMessage } from './fenced-producer.ts'
-import { admin, freshTopic, kafka, readAll, testConsumer, valuesOf } from './kafka.fixtures.ts'
+import { admin, freshTopic, kafka, readAll, readToEnd, testConsumer, valuesOf } from './kafka.fixtures.ts'
 import { partitionOfKey } from './partitioner.ts'
 import { BatchingProducer } from './producer.ts'
 
@@ -12,7 +12,7 @@ afterAll(() => admin.close())
 async function visible(topic: string): Promise<string[]> {
   const reader = testConsumer([topic])
   await reader.consumer.start()
-  const records = await readAll(reader, { count: 100_000, idleMs: 1_000 })
+  const records = await readToEnd(reader, topic)
   await reader.consumer.stop()
   return valuesOf(records)
 }

@@ -11,7 +11,7 @@ import {
   transactionCommand,
 } from '#domain/transactions/testing/fixtures.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
-import { readAll, testConsumer } from '#platform/kafka/kafka.fixtures.ts'
+import { readToEnd, testConsumer } from '#platform/kafka/kafka.fixtures.ts'
 import type { OutgoingRecord } from '#platform/kafka/producer.ts'
 import { encoderOf } from '#platform/schema-registry/contracts.ts'
 import { PipelineFixture } from '../testing/pipeline-fixture.ts'
@@ -185,7 +185,7 @@ describe('a record that can’t be read', () => {
     const consumer = testConsumer([fixture.topic('transactions.dlq')])
     await consumer.consumer.start()
     const [stored] = await fixture.ledger.rows<{ count: bigint }>('select count(*) from dead_letters')
-    const records = await readAll(consumer, { count: Number(stored!.count) + 1, idleMs: 1_000 })
+    const records = await readToEnd(consumer, fixture.topic('transactions.dlq'))
     await consumer.consumer.stop()
     expect(records.length).toBe(Number(stored!.count))
     expect(new Set(records.map(({ key }) => String(key))).size).toBe(records.length)
