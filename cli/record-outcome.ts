@@ -70,7 +70,11 @@ export async function readRecordOutcome(
     decision === null
       ? ((await find<Refused>('notifications')) ?? (await find<Refused>('deadLetters')))
       : undefined
-  const refusal = refused === undefined ? null : { reason: refused.reason, detail: refused.detail ?? null }
+  // A command that was applied is notified without a reason.
+  const refusal =
+    refused === undefined || refused.reason === ''
+      ? null
+      : { reason: refused.reason, detail: refused.detail ?? null }
   return { sequence, decision, refusal }
 }
 

@@ -3,6 +3,8 @@
  * never on where batches are cut.
  */
 import { addTick, advance } from '../time/pending-ticks.ts'
+import { decideCommand } from './commands.ts'
+import { addDeadLetter } from './dead-letters.ts'
 import { expireDue } from './expiry.ts'
 import type { LedgerInput, TickInput } from './inputs.ts'
 import { decideAccount, decideCard, decideRule } from './reference.ts'
@@ -46,13 +48,11 @@ const decideInput = (state: LedgerState, effects: BatchEffects, input: LedgerInp
     case 'rule':
       decideRule(state, effects, input)
       break
+    case 'command':
+      decideCommand(state, effects, input)
+      break
     case 'dead':
-      effects.deadLetters.push({
-        index: effects.nextIndex++,
-        letter: input.letter,
-        position: input,
-        recordedAt: state.time.nowMs,
-      })
+      addDeadLetter(state, effects, { index: effects.nextIndex++, letter: input.letter, position: input })
       break
     case 'tick':
     case 'advance':

@@ -1,6 +1,7 @@
 /** What the serial history is made of: one input per ingest record, decoded, in the order in which it is decided. */
 import type {
   AccountChange,
+  AdministrativeCommand,
   CardChange,
   Review,
   RuleChange,
@@ -57,6 +58,10 @@ export interface RuleInput extends InputPosition {
   readonly type: 'rule'
   readonly change: RuleChange
 }
+export interface CommandInput extends InputPosition {
+  readonly type: 'command'
+  readonly command: AdministrativeCommand
+}
 export interface TickInput extends InputPosition {
   readonly type: 'tick'
   readonly tick: Tick
@@ -76,6 +81,7 @@ export type LedgerInput =
   | CardInput
   | ReviewInput
   | RuleInput
+  | CommandInput
   | TickInput
   | UnreadableInput
   | AdvanceInput

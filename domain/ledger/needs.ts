@@ -1,6 +1,8 @@
 /** What a batch of inputs will touch, so that the shell can load it in a fixed number of round trips. */
 import { transactionKey } from '../transactions/canonical.ts'
-import type { LedgerInput } from './inputs.ts'
+import { needsOfCommand } from './commands.ts'
+import { deadLetterName } from './dead-letters.ts'
+import type { InputPosition, LedgerInput } from './inputs.ts'
 
 export interface BatchNeeds {
   /** Account ids named by the inputs themselves (holds and parents add theirs once they are loaded). */
@@ -10,6 +12,9 @@ export interface BatchNeeds {
   readonly idKeys: string[]
   /** Keys that captures, voids, reverses and reviews refer to. */
   readonly parentKeys: Set<string>
+  readonly commandIds: Set<string>
+  /** Dead letters that commands are about, by name. */
+  readonly deadLetters: Map<string, InputPosition>
   /** The latest time that may come to apply in this batch by its own ticks, ms; null = none. */
   readonly latestTick: number | null
 }
@@ -28,6 +33,8 @@ export const collectNeeds = (inputs: readonly LedgerInput[]): BatchNeeds => {
   const cards = new Set<string>()
   const idKeys: string[] = []
   const parentKeys = new Set<string>()
+  const commandIds = new Set<string>()
+  const deadLetters = new Map<string, InputPosition>()
   let latestTick: number | null = null
   for (const input of inputs) {
     switch (input.type) {
@@ -52,10 +59,16 @@ export const collectNeeds = (inputs: readonly LedgerInput[]): BatchNeeds => {
       case 'review':
         parentKeys.add(input.key)
         break
+      case 'command': {
+        commandIds.add(input.command.id)
+        const { deadLetter } = needsOfCommand(input.command)
+        if (deadLetter !== null) deadLetters.set(deadLetterName(deadLetter), deadLetter)
+        break
+      }
       case 'tick':
         latestTick = Math.max(latestTick ?? 0, input.tick.time)
         break
     }
   }
-  return { accountIds, cards, idKeys, parentKeys, latestTick }
+  return { accountIds, cards, idKeys, parentKeys, commandIds, deadLetters, latestTick }
 }

@@ -5,7 +5,12 @@
 import type { AccountProfile } from '../fraud/profile.ts'
 import type { Rule, RuleHit } from '../fraud/rules.ts'
 import type { TickState } from '../time/pending-ticks.ts'
-import type { AccountClass, Side, TransactionCommand } from '../transactions/command.ts'
+import type {
+  AccountClass,
+  AdministrativeCommand,
+  Side,
+  TransactionCommand,
+} from '../transactions/command.ts'
 import type {
   Cause,
   ReasonCode,
@@ -108,6 +113,12 @@ export interface ClaimedId {
   readonly content: string
 }
 
+/** What became of a dead letter. */
+export type DeadLetterStatus = 'open' | 'retried' | 'discarded'
+
+/** What became of a command. */
+export type CommandOutcome = 'applied' | 'rejected' | 'duplicate'
+
 export interface LedgerState {
   /** Sequence of the batch being decided. */
   readonly sequence: bigint
@@ -116,6 +127,10 @@ export interface LedgerState {
   readonly claimed: Map<string, ClaimedId>
   readonly holds: Map<string, HoldState>
   readonly parents: Map<string, PostedParent>
+  /** Ids of commands that are taken. */
+  readonly commands: Map<string, ClaimedId>
+  /** Dead letters that commands of the batch are about, by domain/ledger/dead-letters.ts names. */
+  readonly deadLetters: Map<string, DeadLetterStatus>
   /** Keys that a record of the batch names as its parent: what is decided about them is kept for it. */
   readonly parentKeys: ReadonlySet<string>
   /** Active holds that a tick of this batch may expire, by (expiresAt, key). */
@@ -208,6 +223,21 @@ export interface NotificationEffect {
   readonly recordedAt: number
 }
 
+/** What was decided about one record of the `commands` topic. */
+export interface CommandEffect {
+  readonly index: number
+  /** As it came; cut and without parameters and reason where it was refused for what it holds. */
+  readonly command: AdministrativeCommand
+  /** Hex (32 digits), see domain/ledger/commands.ts. */
+  readonly content: string
+  /** Whether the id is taken by this decision. */
+  readonly claims: boolean
+  readonly outcome: CommandOutcome
+  readonly refusal: Refusal | null
+  readonly position: InputPosition
+  readonly recordedAt: number
+}
+
 export interface DeadLetterEffect {
   readonly index: number
   readonly letter: DeadLetterInput
@@ -228,6 +258,7 @@ export interface BatchEffects {
   readonly alerts: Alert[]
   readonly notifications: NotificationEffect[]
   readonly deadLetters: DeadLetterEffect[]
+  readonly commands: CommandEffect[]
   nextIndex: number
 }
 
@@ -242,5 +273,6 @@ export const emptyEffects = (): BatchEffects => ({
   alerts: [],
   notifications: [],
   deadLetters: [],
+  commands: [],
   nextIndex: 0,
 })

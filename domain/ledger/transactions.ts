@@ -9,6 +9,7 @@ import { SOURCE_LENGTH_MAX } from '../transactions/limits.ts'
 import type { ReasonCode } from '../transactions/outcomes.ts'
 import { validateTransaction } from '../transactions/validate.ts'
 import { cardAmount, moveCard, overflowsCard, refusalOfCard } from './cards.ts'
+import { addDeadLetter } from './dead-letters.ts'
 import { type DecisionResult, type DecisionSubject, decided } from './decisions.ts'
 import type { DeadLetterInput, TransactionInput } from './inputs.ts'
 import { postAll, reserveAll } from './movements.ts'
@@ -104,12 +105,8 @@ const decideIdConflict = (state: LedgerState, effects: BatchEffects, subject: De
     action: 'reject',
     account: subject.command.postings[0]?.debit ?? null,
   })
-  effects.deadLetters.push({
-    index: decision.index,
-    letter: conflictLetter(subject.command),
-    position: subject.position,
-    recordedAt: state.time.nowMs,
-  })
+  const letter = conflictLetter(subject.command)
+  addDeadLetter(state, effects, { index: decision.index, letter, position: subject.position })
 }
 
 /**

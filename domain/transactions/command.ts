@@ -94,6 +94,17 @@ export interface RuleChange {
   readonly occurredAt: number
 }
 
+/** What an operator decided about something that is no transaction; kinds: domain/ledger/commands.ts. */
+export interface AdministrativeCommand {
+  readonly id: string
+  readonly kind: string
+  readonly subject: string
+  readonly parameters: Readonly<Record<string, string>>
+  readonly actor: string
+  readonly reason: string | null
+  readonly occurredAt: number
+}
+
 export interface Tick {
   readonly time: number
   readonly ends: readonly { readonly topic: string; readonly partition: number; readonly end: bigint }[]

@@ -87,7 +87,7 @@ export const DEAD_LETTER_REASONS = [
 ] as const
 export type DeadLetterReason = (typeof DEAD_LETTER_REASONS)[number]
 
-/** Why a reference record or a review was refused (topic `notifications`). */
+/** Why a reference record, a review or a command was refused (topic `notifications`). */
 export const REFUSALS = [
   'action_unknown',
   'id_invalid',
@@ -105,5 +105,11 @@ export const REFUSALS = [
   'not_held',
   'decision_unknown',
   'field_too_long',
+  'unknown_command',
+  'id_conflict',
+  'subject_invalid',
+  'parameters_invalid',
+  'dead_letter_unknown',
+  'dead_letter_closed',
 ] as const
 export type Refusal = (typeof REFUSALS)[number]

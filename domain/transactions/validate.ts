@@ -4,12 +4,22 @@
  */
 import { currencyByCode } from '../money/currency.ts'
 import { containsCardNumber } from './card-numbers.ts'
-import type { AccountChange, CardChange, Review, RuleChange, TransactionCommand } from './command.ts'
+import type {
+  AccountChange,
+  AdministrativeCommand,
+  CardChange,
+  Review,
+  RuleChange,
+  TransactionCommand,
+} from './command.ts'
 import {
   ACCOUNT_ID_LENGTH_MAX,
   ACTOR_LENGTH_MAX,
   AMOUNT_MINOR_MAX,
   CARD_LENGTH_MAX,
+  COMMAND_KIND_LENGTH_MAX,
+  COMMAND_REASON_LENGTH_MAX,
+  COMMAND_SUBJECT_LENGTH_MAX,
   END_TO_END_ID_LENGTH_MAX,
   EXPIRY_AHEAD_MAX_MS,
   ID_LENGTH_MAX,
@@ -206,4 +216,19 @@ export const validateReview = (review: Review): Refusal | null => {
     return 'field_too_long'
   if (review.reason.length > REVIEW_REASON_LENGTH_MAX) return 'field_too_long'
   return review.decision === 'unknown' ? 'decision_unknown' : null
+}
+
+/** The first reason to refuse a command for what it holds, or null; what its kind makes of it comes after. */
+export const validateCommand = (command: AdministrativeCommand): Refusal | null => {
+  if (!isIdentifier(command.id, ID_LENGTH_MAX) || command.actor === '') return 'id_invalid'
+  if (anySuspicious(command.id, command.kind, command.subject, command.actor, command.reason))
+    return 'card_number_refused'
+  for (const [name, value] of Object.entries(command.parameters)) {
+    if (anySuspicious(name, value)) return 'card_number_refused'
+  }
+  if (command.actor.length > ACTOR_LENGTH_MAX || isLong(command.reason, COMMAND_REASON_LENGTH_MAX))
+    return 'field_too_long'
+  if (command.kind.length > COMMAND_KIND_LENGTH_MAX || hasLongMetadata(command.parameters))
+    return 'field_too_long'
+  return isIdentifier(command.subject, COMMAND_SUBJECT_LENGTH_MAX) ? null : 'subject_invalid'
 }

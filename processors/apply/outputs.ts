@@ -9,6 +9,7 @@ import type {
   AccountState,
   Alert,
   BatchEffects,
+  CommandEffect,
   LedgerState,
   TransactionDecision,
 } from '#domain/ledger/state.ts'
@@ -60,8 +61,13 @@ export const writeOutputs = (
       ...position3(position),
       sequence: state.sequence,
       recordedAt: BigInt(at),
+      command: null,
     }
     writer.add(NOTIFICATIONS, notification.subject, value, encoders.notifications)
+  }
+  for (const effect of effects.commands) {
+    const value = commandNotificationOf(state.sequence, effect)
+    writer.add(NOTIFICATIONS, effect.command.subject, value, encoders.notifications)
   }
   for (const { index, letter, position, recordedAt: at } of effects.deadLetters) {
     const value = {
@@ -164,3 +170,22 @@ const alertOf = (sequence: bigint, alert: Alert): unknown => ({
   recordedAt: BigInt(alert.decision.recordedAt),
   rules: alert.decision.rules,
 })
+
+const commandNotificationOf = (sequence: bigint, effect: CommandEffect): unknown => {
+  const { subject, occurredAt, ...command } = effect.command
+  return {
+    sequence,
+    index: effect.index,
+    kind: `command_${effect.outcome}`,
+    subject,
+    reason: effect.refusal ?? '',
+    ...position3(effect.position),
+    recordedAt: BigInt(effect.recordedAt),
+    command: {
+      ...command,
+      occurredAt: BigInt(occurredAt),
+      content: effect.content,
+      claims: effect.claims,
+    },
+  }
+}

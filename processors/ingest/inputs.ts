@@ -6,6 +6,7 @@ import type { InputPosition, LedgerInput } from '#domain/ledger/inputs.ts'
 import { contentHash, transactionKey } from '#domain/transactions/canonical.ts'
 import type {
   AccountChange,
+  AdministrativeCommand,
   CardChange,
   Posting,
   Review,
@@ -16,7 +17,15 @@ import type {
 import { type RawRecord, Unreadable } from './unreadable.ts'
 
 /** The ingest topics, by their names without the ledger's prefix. */
-export const INGEST_TOPIC_NAMES = ['transactions', 'accounts', 'cards', 'reviews', 'rules', 'ticks'] as const
+export const INGEST_TOPIC_NAMES = [
+  'transactions',
+  'accounts',
+  'cards',
+  'reviews',
+  'rules',
+  'commands',
+  'ticks',
+] as const
 export type IngestTopicName = (typeof INGEST_TOPIC_NAMES)[number]
 
 export type DecodedValue = Record<string, unknown>
@@ -44,6 +53,14 @@ export const inputOf = (record: RawRecord, value: DecodedValue): LedgerInput => 
     case 'rules': {
       const change = changeOf<RuleChange>(record, value, [])
       return { type: 'rule', ...position, change: { ...change, windowMs: Number(value.windowMs) } }
+    }
+    case 'commands': {
+      const change = changeOf<AdministrativeCommand>(record, value, [])
+      return {
+        type: 'command',
+        ...position,
+        command: { ...change, parameters: metadataOf(change.parameters) },
+      }
     }
     case 'ticks':
       return { type: 'tick', ...position, tick: tickOf(value) }
@@ -116,7 +133,7 @@ const postingsOf = (postings: readonly Posting[]): readonly Posting[] => {
   return postings
 }
 
-const metadataOf = (metadata: Record<string, string>): Record<string, string> => {
+const metadataOf = <T extends Readonly<Record<string, string>>>(metadata: T): T => {
   for (const key in metadata) {
     text(key)
     text(metadata[key])

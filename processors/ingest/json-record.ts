@@ -206,6 +206,15 @@ const READERS: Readonly<Record<IngestTopicName, Reader>> = {
     actor: optional(text, ''),
     occurredAt: optional(time),
   }),
+  commands: record({
+    id: required(text),
+    kind: required(text),
+    subject: required(text),
+    parameters: optional(stringMap, Object.freeze({})),
+    actor: required(text),
+    reason: optional(text),
+    occurredAt: optional(time),
+  }),
   ticks: record({
     time: required(time),
     ends: required(

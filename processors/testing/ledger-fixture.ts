@@ -59,7 +59,7 @@ export interface BalanceRow {
 
 /** The partitions that tests use. */
 const PARTITIONS = [
-  ...['accounts', 'cards', 'reviews', 'rules', 'ticks'].map((topic) => ({ topic, partition: 0 })),
+  ...['accounts', 'cards', 'reviews', 'rules', 'commands', 'ticks'].map((topic) => ({ topic, partition: 0 })),
   ...[0, 1, 2].map((partition) => ({ topic: 'transactions', partition })),
 ]
 

@@ -2,9 +2,21 @@
 import type { Rule } from '../../fraud/rules.ts'
 import { restoreTicks } from '../../time/pending-ticks.ts'
 import { contentHash, transactionKey } from '../../transactions/canonical.ts'
-import type { AccountChange, Posting, TransactionCommand } from '../../transactions/command.ts'
+import type {
+  AccountChange,
+  AdministrativeCommand,
+  Posting,
+  TransactionCommand,
+} from '../../transactions/command.ts'
 import { decideBatch } from '../decide.ts'
-import type { AccountInput, LedgerInput, ReviewInput, TickInput, TransactionInput } from '../inputs.ts'
+import type {
+  AccountInput,
+  CommandInput,
+  LedgerInput,
+  ReviewInput,
+  TickInput,
+  TransactionInput,
+} from '../inputs.ts'
 import { collectNeeds } from '../needs.ts'
 import {
   type AccountState,
@@ -12,6 +24,8 @@ import {
   type CardState,
   type ClaimedId,
   DECISION_BOUNDS,
+  type CommandEffect,
+  type DeadLetterStatus,
   type DecisionBounds,
   type HoldState,
   type LedgerState,
@@ -27,6 +41,9 @@ export class MemoryLedger {
   readonly claimed = new Map<string, ClaimedId>()
   readonly holds = new Map<string, HoldState>()
   readonly parents = new Map<string, PostedParent>()
+  readonly commands = new Map<string, ClaimedId>()
+  readonly deadLetters = new Map<string, DeadLetterStatus>()
+  readonly commandEffects: CommandEffect[] = []
   readonly positions = new Map<string, bigint>()
   readonly decisions: TransactionDecision[] = []
   readonly refusals: string[] = []
@@ -63,6 +80,7 @@ export class MemoryLedger {
     for (const hold of effects.holds) this.holds.set(hold.key, hold)
     for (const account of this.accounts.values()) account.referenceChanged = false
     this.decisions.push(...effects.decisions)
+    this.commandEffects.push(...effects.commands)
     this.refusals.push(...effects.notifications.map((n) => n.reason))
     return effects
   }
@@ -78,6 +96,8 @@ export class MemoryLedger {
       claimed: this.claimed,
       holds: new Map(this.holds),
       parents: this.parents,
+      commands: this.commands,
+      deadLetters: this.deadLetters,
       // Everything is kept, as the tables do.
       parentKeys: new Set([...collectNeeds(inputs).parentKeys, ...this.everyKey(inputs)]),
       dueHolds: due.slice(0, this.bounds.expiriesMax),
@@ -183,3 +203,19 @@ export const review = (transactionId: string, decision: 'release' | 'decline'): 
 /** An account outside the bank: no limit. */
 export const external = (id: string, currency = 'EUR'): AccountInput =>
   account(id, { currency, accountClass: 'external', limited: false })
+
+/** An administrative command; defaults are one that nothing is about. */
+export const administrative = (changes: Partial<AdministrativeCommand> = {}): CommandInput => ({
+  type: 'command',
+  ...at('commands'),
+  command: {
+    id: 'c1',
+    kind: 'dead_letter.discard',
+    subject: 'transactions:0:0',
+    parameters: {},
+    actor: 'operator',
+    reason: null,
+    occurredAt: START_MS,
+    ...changes,
+  },
+})

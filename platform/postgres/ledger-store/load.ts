@@ -16,6 +16,7 @@ import { currencyByNumeric } from '#domain/money/currency.ts'
 import { KINDS } from '#domain/transactions/outcomes.ts'
 import { textArray, uuidArray } from '../binary-arrays.ts'
 import { type HoldRow, holdOfRow, ruleOfRow } from './json-rows.ts'
+import { readCommands, readDeadLetterStatuses } from './load-commands.ts'
 import type { LedgerSession, LockedHead } from './session.ts'
 
 /** What may be kept between batches of one process. Believed only while the head is the one this process wrote. */
@@ -41,13 +42,15 @@ export const loadState = async (
   options: LoadOptions,
 ): Promise<LedgerState> => {
   const latestTick = latestTime(head, needs)
-  const [claimed, holds, due, parents, cards, rules] = await Promise.all([
+  const [claimed, holds, due, parents, cards, rules, commands, deadLetters] = await Promise.all([
     options.checkIds ? readClaimed(session, needs.idKeys) : new Map<string, ClaimedId>(),
     readHolds(session, needs.parentKeys),
     latestTick === null ? [] : readDueHolds(session, latestTick),
     readParents(session, needs.parentKeys),
     readCards(session, needs.cards),
     readRules(session, head, cache),
+    readCommands(session, needs.commandIds),
+    readDeadLetterStatuses(session, [...needs.deadLetters.values()]),
   ])
   const dueCut = due.length > DECISION_BOUNDS.expiriesMax
   const dueHolds = due.slice(0, DECISION_BOUNDS.expiriesMax).map((hold) => holds.get(hold.key) ?? hold)
@@ -64,6 +67,8 @@ export const loadState = async (
     claimed,
     holds,
     parents,
+    commands,
+    deadLetters,
     parentKeys: needs.parentKeys,
     dueHolds,
     dueHoldsCut: dueCut,

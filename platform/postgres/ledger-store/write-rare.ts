@@ -1,4 +1,4 @@
-/** Writes what is rare: holds, reversals, rules and dead letters. */
+/** Writes what is rare: holds, reversals, rules, dead letters and commands. */
 import type { BatchEffects, LedgerState } from '#domain/ledger/state.ts'
 import {
   byteaArray,
@@ -120,6 +120,47 @@ export const writeDeadLetters = (
         byteaArray(letters.map((l) => l.letter.valueSha256)),
         textArray(letters.map((l) => l.letter.contentType)),
         timestampArray(letters.map((l) => l.recordedAt)),
+      ],
+    ),
+  )
+}
+
+/** What was decided about administrative commands. */
+export const writeCommands = (
+  session: LedgerSession,
+  pending: Pending,
+  state: LedgerState,
+  effects: BatchEffects,
+): void => {
+  const { commands } = effects
+  if (commands.length === 0) return
+  pending.push(
+    session.query(
+      'insert-commands',
+      `insert into commands (sequence, index, id, content, claims, kind, subject, parameters, actor, reason, outcome, refusal,
+         topic, partition, "offset", occurred_at, recorded_at)
+       select $1, i, d, h, cl = 1, k, s, p::jsonb, a, w, oc, re, t, pn, o, e, r from unnest($2::int[], $3::text[], $4::uuid[],
+         $5::int2[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
+         $14::int[], $15::bigint[], $16::timestamptz[], $17::timestamptz[])
+         as u (i, d, h, cl, k, s, p, a, w, oc, re, t, pn, o, e, r)`,
+      [
+        state.sequence,
+        int4Array(commands.map((c) => c.index)),
+        textArray(commands.map((c) => c.command.id)),
+        uuidArray(commands.map((c) => c.content)),
+        int2Array(commands.map((c) => (c.claims ? 1 : 0))),
+        textArray(commands.map((c) => c.command.kind)),
+        textArray(commands.map((c) => c.command.subject)),
+        textArray(commands.map((c) => JSON.stringify(c.command.parameters))),
+        textArray(commands.map((c) => c.command.actor)),
+        textArray(commands.map((c) => c.command.reason)),
+        textArray(commands.map((c) => c.outcome)),
+        textArray(commands.map((c) => c.refusal)),
+        textArray(commands.map((c) => c.position.topic)),
+        int4Array(commands.map((c) => c.position.partition)),
+        int8Array(commands.map((c) => c.position.offset)),
+        timestampArray(commands.map((c) => c.command.occurredAt)),
+        timestampArray(commands.map((c) => c.recordedAt)),
       ],
     ),
   )

@@ -14,7 +14,7 @@ import {
 } from '../binary-arrays.ts'
 import { asOperatingError, type ClaimedPartition, type LedgerSession, type LockedHead } from './session.ts'
 import { currencyNumeric, type Pending, writeAccounts, writeCards } from './write-accounts.ts'
-import { writeDeadLetters, writeHolds, writeReversals, writeRules } from './write-rare.ts'
+import { writeCommands, writeDeadLetters, writeHolds, writeReversals, writeRules } from './write-rare.ts'
 
 /** How far a batch read one partition. */
 export interface PartitionProgress {
@@ -65,6 +65,7 @@ export const commitBatch = async (
   writeReversals(session, pending, state, effects)
   writeRules(session, pending, effects)
   writeDeadLetters(session, pending, state, effects)
+  writeCommands(session, pending, state, effects)
   pending.push(insertBatch(session, head, state, batch))
   pending.push(advanceOffsets(session, progress))
   pending.push(advanceHead(session, head, state, batch))
