@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import pg from 'pg'
+import { genesisHash } from '#domain/ledger/genesis.ts'
 import { CAUSES, KINDS, REASONS, STATUSES } from '#domain/transactions/outcomes.ts'
 import type { PostgresConfiguration } from '#platform/config/configuration.ts'
 import { OperatingError } from '#platform/errors.ts'
@@ -206,12 +207,14 @@ export const createPartitionsAhead = async (pool: pg.Pool): Promise<void> => {
 
 /** The first head: sequence 0, whose hash names the ledger and its creation, so that every chain starts from a known value. */
 const makeGenesis = async (client: pg.ClientBase, options: MigrateOptions): Promise<void> => {
-  const hash = createHash('sha256')
-    .update(JSON.stringify({ genesis: options.ledger, tick: options.nowMs, logic: options.logicVersion }))
-    .digest()
+  const hash = genesisHash({
+    ledger: options.ledger,
+    tickMs: options.nowMs,
+    logicVersion: options.logicVersion,
+  })
   await client.query(
-    `insert into ledger_head (ledger, sequence, hash, tick_ms, logic_version)
-     values ($1, 0, $2, $3, $4) on conflict (only_one) do nothing`,
+    `insert into ledger_head (ledger, sequence, hash, tick_ms, logic_version, genesis_tick_ms, genesis_logic_version)
+     values ($1, 0, $2, $3, $4, $3, $4) on conflict (only_one) do nothing`,
     [options.ledger, hash, options.nowMs, options.logicVersion],
   )
   await client.query('insert into publisher_progress default values on conflict (only_one) do nothing')
