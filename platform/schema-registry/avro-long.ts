@@ -31,45 +31,75 @@ export const bigintLongType: avsc.types.LongType = Object.create(base, {
   _write: { value: writeLong },
 })
 
-/** A zigzag varint: the first four bytes in 32-bit arithmetic, which covers most amounts. */
+/** Below it twice a number is still exact as floating point: every time in ms, nearly every amount. */
+const EXACT = 2 ** 52
+const TWO_TO_28 = 2 ** 28
+
+/** A zigzag varint: 28 bits at a time in plain numbers, which covers times and most amounts; bigint only beyond 2^52. */
 function readLong(tap: Tap): bigint {
-  const { buf } = tap
-  let low = 0
-  for (let shift = 0; shift < 28; shift += 7) {
-    const byte = buf[tap.pos++] ?? 0
-    low |= (byte & 0x7f) << shift
-    if (byte < 0x80) return BigInt((low >>> 1) ^ -(low & 1))
+  const low = readGroup(tap)
+  if (!more) return BigInt((low >>> 1) ^ -(low & 1))
+  const middle = readGroup(tap)
+  if (!more && middle < 2 ** 24) {
+    const unsigned = middle * TWO_TO_28 + low
+    return BigInt(unsigned % 2 === 0 ? unsigned / 2 : -(unsigned + 1) / 2)
   }
-  let unsigned = BigInt(low)
-  for (let shift = 28n; shift < 70n; shift += 7n) {
-    const byte = buf[tap.pos++] ?? 0
-    unsigned |= BigInt(byte & 0x7f) << shift
-    if (byte < 0x80) break
-  }
+  let unsigned = (BigInt(middle) << 28n) | BigInt(low)
+  if (more) unsigned |= BigInt(readGroup(tap)) << 56n
   return BigInt.asIntN(64, (unsigned >> 1n) ^ -(unsigned & 1n))
 }
 
+/** Whether the number goes on behind the group that was read last. */
+let more = false
+
+/** Up to four bytes of a varint, low first. */
+function readGroup(tap: Tap): number {
+  const { buf } = tap
+  let group = 0
+  for (let shift = 0; shift < 28; shift += 7) {
+    const byte = buf[tap.pos++] ?? 0
+    group |= (byte & 0x7f) << shift
+    if (byte < 0x80) {
+      more = false
+      return group
+    }
+  }
+  more = true
+  return group
+}
+
 function writeLong(tap: Tap, value: unknown): void {
-  if (typeof value !== 'bigint' || value < MIN || value > MAX) {
-    throw new Error(`expected a bigint of 64 bits, found ${typeof value} ${String(value)}`)
+  if (typeof value !== 'bigint') throw new Error(`expected a bigint, found ${typeof value} ${String(value)}`)
+  const number = Number(value)
+  if (number > -EXACT && number < EXACT) writeExact(tap, number)
+  else writeLarge(tap, value)
+}
+
+function writeExact(tap: Tap, value: number): void {
+  let unsigned = value >= 0 ? value * 2 : -value * 2 - 1
+  if (unsigned >= TWO_TO_28) {
+    const high = Math.floor(unsigned / TWO_TO_28)
+    const low = unsigned - high * TWO_TO_28
+    const { buf } = tap
+    buf[tap.pos++] = (low & 0x7f) | 0x80
+    buf[tap.pos++] = ((low >>> 7) & 0x7f) | 0x80
+    buf[tap.pos++] = ((low >>> 14) & 0x7f) | 0x80
+    buf[tap.pos++] = (low >>> 21) | 0x80
+    unsigned = high
   }
-  if (value >= -0x40000000n && value <= 0x3fffffffn) {
-    writeVarint(tap, Number(value))
-    return
+  while (unsigned >= 0x80) {
+    tap.buf[tap.pos++] = (unsigned & 0x7f) | 0x80
+    unsigned >>>= 7
   }
+  tap.buf[tap.pos++] = unsigned
+}
+
+function writeLarge(tap: Tap, value: bigint): void {
+  if (value < MIN || value > MAX) throw new Error(`expected a bigint of 64 bits, found ${value}`)
   let unsigned = BigInt.asUintN(64, (value << 1n) ^ (value >> 63n))
   while (unsigned >= 0x80n) {
     tap.buf[tap.pos++] = Number(unsigned & 0x7fn) | 0x80
     unsigned >>= 7n
   }
   tap.buf[tap.pos++] = Number(unsigned)
-}
-
-function writeVarint(tap: Tap, value: number): void {
-  let unsigned = ((value << 1) ^ (value >> 31)) >>> 0
-  while (unsigned >= 0x80) {
-    tap.buf[tap.pos++] = (unsigned & 0x7f) | 0x80
-    unsigned >>>= 7
-  }
-  tap.buf[tap.pos++] = unsigned
 }

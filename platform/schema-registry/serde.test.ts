@@ -109,6 +109,25 @@ describe('round trip', () => {
     }
   })
 
+  it('writes and reads longs by the format at every power of two', () => {
+    const type = avroType({ type: 'record', name: 'L', fields: [{ name: 'v', type: 'long' }] })
+    const edges = Array.from({ length: 64 }, (_, bit) => 1n << BigInt(bit))
+    const around = edges.flatMap((edge) => [
+      edge - 2n,
+      edge - 1n,
+      edge,
+      edge + 1n,
+      -edge,
+      -edge - 1n,
+      1n - edge,
+    ])
+    for (const v of around.filter((v) => BigInt.asIntN(64, v) === v)) {
+      const bytes = type.toBuffer({ v })
+      expect(bytes, String(v)).toEqual(zigzagVarint(v))
+      expect(type.fromBuffer(bytes).v).toBe(v)
+    }
+  })
+
   it('grows for values larger than a slab and never writes over earlier results', async () => {
     const decoder = await decoderFor(schema)
     const encoder = new AvroEncoder<Sample>(schema, 7)
@@ -185,6 +204,14 @@ describe('the registry', () => {
     expect(decoder.decode(bytes).id).toBe('x')
   })
 })
+
+/** The format of longs as the specification puts it. */
+const zigzagVarint = (value: bigint): Buffer => {
+  const bytes: number[] = []
+  let left = value < 0n ? -value * 2n - 1n : value * 2n
+  for (; left > 127n; left /= 128n) bytes.push(Number(left % 128n) + 128)
+  return Buffer.from([...bytes, Number(left)])
+}
 
 /** A long as Avro writes it. */
 const long = (value: bigint): Buffer => {
