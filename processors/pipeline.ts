@@ -30,6 +30,7 @@ import {
   type Contracts,
   encodeAtOf,
   encoderOf,
+  frameSchemaIds,
   registerContracts,
 } from '#platform/schema-registry/contracts.ts'
 import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
@@ -251,6 +252,7 @@ const makeProcessor = (options: PipelineOptions, shared: Shared, committed: () =
     context: {
       ledger: ledger.name,
       encoders: outputEncoders(shared.contracts),
+      schemas: frameSchemaIds(shared.contracts),
       accountsMax: CACHED_ACCOUNTS_MAX,
       publishBacklogMax: engine.publishBacklogBatchesMax,
       publishedSequence: shared.publishedSequence,

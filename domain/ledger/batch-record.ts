@@ -41,6 +41,8 @@ export interface BatchHeader {
   /** Sequence of the batch that last changed a rule, as in force at the end. */
   readonly rules: string
   readonly canonical: number
+  /** Registry ids under which the outputs are encoded, by place in FRAME_TOPICS. */
+  readonly schemas: readonly number[]
   readonly sources: readonly BatchSource[]
   /** The serial order: runs of [source, inputs], in the order decided. An input is a record or a skipped stretch. */
   readonly order: readonly (readonly [number, number])[]

@@ -12,18 +12,19 @@ const byExpiry = (a: HoldState, b: HoldState): number =>
  * @returns whether all of it was done; otherwise the batch ends here and the next one goes on before anything else.
  */
 export const expireDue = (state: LedgerState, effects: BatchEffects, position: InputPosition): boolean => {
+  // Told by what is due now and not by how much was loaded: a replay may load less than the processor that saw later ticks.
+  const isCut = state.nextDueAt !== null && state.nextDueAt <= state.time.nowMs
   const last = state.dueHolds.at(-1)
   const candidates = new Set<HoldState>(state.dueHolds)
   for (const hold of effects.holds) candidates.add(hold)
   let due = [...candidates].filter((h) => h.status === 'active' && h.expiresAt <= state.time.nowMs)
-  if (due.length === 0 && !state.dueHoldsCut) return true
+  if (due.length === 0 && !isCut) return true
   due.sort(byExpiry)
   // Beyond the last one loaded there may be others that come first.
-  if (state.dueHoldsCut && last !== undefined) due = due.filter((h) => byExpiry(h, last) <= 0)
+  if (isCut && last !== undefined) due = due.filter((h) => byExpiry(h, last) <= 0)
   const now = due.slice(0, state.bounds.expiriesMax)
   for (const hold of now) expire(state, effects, hold, position)
-  const cutBeforeNow = state.dueHoldsCut && last !== undefined && last.expiresAt <= state.time.nowMs
-  return now.length === due.length && !cutBeforeNow
+  return now.length === due.length && !isCut
 }
 
 const expire = (

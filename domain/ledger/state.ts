@@ -135,8 +135,8 @@ export interface LedgerState {
   readonly parentKeys: ReadonlySet<string>
   /** Active holds that a tick of this batch may expire, by (expiresAt, key). */
   readonly dueHolds: readonly HoldState[]
-  /** Whether there are more of them than were loaded. */
-  readonly dueHoldsCut: boolean
+  /** When the first one that wasn't loaded any more is over, ms since 1970; null where all were. */
+  readonly nextDueAt: number | null
   rules: readonly Rule[]
   rulesVersion: bigint
   accountsCount: number

@@ -1,5 +1,5 @@
 /** The schemas of all topics, registered: what writers and readers of a ledger's topics share. */
-import type { EncodeAt } from '#domain/ledger/batch-record.ts'
+import { type EncodeAt, FRAME_TOPICS } from '#domain/ledger/batch-record.ts'
 import { ALL_TOPICS, TOPICS, type TopicDefinition, type TopicKey, valueSubject } from '#schemas/topics.ts'
 import { type AvroSchemaObject, readSchemaFile, type SchemaRegistry } from './registry.ts'
 import { AvroEncoder, avroType } from './serde.ts'
@@ -36,6 +36,12 @@ export const registerContracts = async (
   return Object.fromEntries(
     Object.entries(TOPICS).map(([key, topic]) => [key, byName.get(topic.name)!]),
   ) as Contracts
+}
+
+/** Registry ids of the outputs' schemas, by place in FRAME_TOPICS: what a batch record says of how its frames are encoded. */
+export const frameSchemaIds = (contracts: Contracts): number[] => {
+  const ids = new Map(Object.values(contracts).map(({ topic, id }) => [topic.name, id]))
+  return FRAME_TOPICS.map((topic) => ids.get(topic)!)
 }
 
 /** An encoder that makes whole values of a topic. */

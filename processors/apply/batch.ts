@@ -26,6 +26,8 @@ export interface BatchContext {
   readonly ledger: string
   readonly session: LedgerSession
   readonly encoders: OutputEncoders
+  /** Registry ids of the encoders' schemas, by place in FRAME_TOPICS. */
+  readonly schemas: readonly number[]
   /** Accounts kept between batches. */
   readonly accountsMax: number
   /** Batches that may wait for the publisher. */
@@ -181,6 +183,7 @@ export class BatchApplier {
       logic: head.logicVersion,
       rules: String(state.rulesVersion),
       canonical: CANONICAL_VERSION,
+      schemas: this.context.schemas,
       sources: progress.map((p) => ({
         topic: p.claim.topic,
         partition: p.claim.partition,

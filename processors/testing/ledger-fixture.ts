@@ -12,7 +12,7 @@ import { BatchStore, type StoredBatch } from '#platform/postgres/batch-store.ts'
 import { type EnginePool, makeEnginePool } from '#platform/postgres/engine-pool.ts'
 import { type ClaimedPartition, LedgerSession } from '#platform/postgres/ledger-store/session.ts'
 import { migrateLedger } from '#platform/postgres/migrate.ts'
-import { type Contracts, encodeAtOf, schemaOf } from '#platform/schema-registry/contracts.ts'
+import { type Contracts, encodeAtOf, frameSchemaIds, schemaOf } from '#platform/schema-registry/contracts.ts'
 import type { AvroSchemaObject } from '#platform/schema-registry/registry.ts'
 import { AvroDecoder } from '#platform/schema-registry/serde.ts'
 import { TOPICS } from '#schemas/topics.ts'
@@ -155,6 +155,7 @@ export class LedgerFixture {
     return {
       ledger: this.configuration.ledger.name,
       encoders: encodersOf(localContracts),
+      schemas: frameSchemaIds(localContracts),
       accountsMax: 1_000,
       publishBacklogMax: 1_000_000,
       publishedSequence: () => 0n,

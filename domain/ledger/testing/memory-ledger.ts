@@ -101,7 +101,7 @@ export class MemoryLedger {
       // Everything is kept, as the tables do.
       parentKeys: new Set([...collectNeeds(inputs).parentKeys, ...this.everyKey(inputs)]),
       dueHolds: due.slice(0, this.bounds.expiriesMax),
-      dueHoldsCut: due.length > this.bounds.expiriesMax,
+      nextDueAt: due[this.bounds.expiriesMax]?.expiresAt ?? null,
       rules: this.rules,
       rulesVersion: this.counts.rules,
       accountsCount: this.counts.accounts,

@@ -52,7 +52,6 @@ export const loadState = async (
     readCommands(session, needs.commandIds),
     readDeadLetterStatuses(session, [...needs.deadLetters.values()]),
   ])
-  const dueCut = due.length > DECISION_BOUNDS.expiriesMax
   const dueHolds = due.slice(0, DECISION_BOUNDS.expiriesMax).map((hold) => holds.get(hold.key) ?? hold)
   for (const hold of dueHolds) holds.set(hold.key, hold)
   const [accounts, heldCards] = await Promise.all([
@@ -71,7 +70,7 @@ export const loadState = async (
     deadLetters,
     parentKeys: needs.parentKeys,
     dueHolds,
-    dueHoldsCut: dueCut,
+    nextDueAt: due[DECISION_BOUNDS.expiriesMax]?.expiresAt ?? null,
     rules,
     rulesVersion: head.rulesVersion,
     accountsCount: head.accountsCount,
