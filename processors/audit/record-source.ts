@@ -1,14 +1,23 @@
 /** Where an audit gets ingest records from: the topics themselves, the archive, or both as one. */
 import type { IngestRecord } from '#platform/kafka/record-batches.ts'
 
+/** A stretch of one ingest partition, as batch records name it in `cluster` and `sources`. */
+export interface RecordRange {
+  readonly cluster: string
+  /** Name without the ledger's prefix. */
+  readonly topic: string
+  readonly partition: number
+  readonly from: bigint
+  readonly next: bigint
+}
+
 export interface RecordSource {
   /**
-   * The visible records (committed ones, as the engine's reader sees them) of a partition with from ≤ offset < next, in
-   * ascending order of offset, in chunks of bounded size; a chunk is never empty. Their bytes are the producer's.
-   * @param topic name without the ledger's prefix; @param from and @param next offsets as in a batch record's `sources`
-   * @throws OperatingError `records_gone` where a part of the range is no longer kept, `kafka_unreachable` where it can't be read now
+   * The visible records (committed ones, as the engine's reader sees them) with from ≤ offset < next, in ascending order of
+   * offset, in chunks of bounded size; a chunk is never empty. Their bytes are the producer's; their `topic` isn't looked at.
+   * @throws OperatingError `records_gone` where a part of the range is not kept here, `kafka_unreachable` where it can't be read now
    */
-  read(topic: string, partition: number, from: bigint, next: bigint): AsyncIterable<readonly IngestRecord[]>
+  read(range: RecordRange): AsyncIterable<readonly IngestRecord[]>
   /** Lets go of connections and files. Never throws. */
   close(): Promise<void>
 }

@@ -14,7 +14,7 @@ const kafka = makeKafka(
   { clientId: 'topic-source-tests' },
 )
 const admin = new KafkaAdmin(kafka)
-const source = topicSource(kafka, 'range-tests.')
+const source = topicSource({ kafka, clusterId: 'here', topicPrefix: 'range-tests.' })
 const topic = 'range-tests.records'
 
 afterAll(async () => {
@@ -25,7 +25,7 @@ afterAll(async () => {
 
 const offsetsOf = async (from: bigint, next: bigint): Promise<number[]> => {
   const offsets: number[] = []
-  for await (const chunk of source.read('records', 0, from, next)) {
+  for await (const chunk of source.read({ cluster: 'here', topic: 'records', partition: 0, from, next })) {
     offsets.push(...chunk.map(({ offset }) => Number(offset)))
   }
   return offsets
@@ -51,4 +51,6 @@ it('gives the committed records of a stretch and no others, and says where some 
   await admin.deleteRecords(topic, new Map([[0, 2n]]))
   await expect(offsetsOf(1n, 3n)).rejects.toMatchObject({ code: 'records_gone' })
   expect(await offsetsOf(2n, 3n)).toEqual([2])
+  const elsewhere = { cluster: 'elsewhere', topic: 'records', partition: 0, from: 2n, next: 3n }
+  await expect(Array.fromAsync(source.read(elsewhere))).rejects.toMatchObject({ code: 'records_gone' })
 })
