@@ -52,5 +52,7 @@ it('gives the committed records of a stretch and no others, and says where some 
   await expect(offsetsOf(1n, 3n)).rejects.toMatchObject({ code: 'records_gone' })
   expect(await offsetsOf(2n, 3n)).toEqual([2])
   const elsewhere = { cluster: 'elsewhere', topic: 'records', partition: 0, from: 2n, next: 3n }
-  await expect(Array.fromAsync(source.read(elsewhere))).rejects.toMatchObject({ code: 'records_gone' })
+  await expect(source.read(elsewhere)[Symbol.asyncIterator]().next()).rejects.toMatchObject({
+    code: 'records_gone',
+  })
 })
