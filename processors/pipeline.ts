@@ -35,13 +35,14 @@ import {
 } from '#platform/schema-registry/contracts.ts'
 import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
 import { AvroDecoder } from '#platform/schema-registry/serde.ts'
+import { systemClock } from '#platform/time/clock.ts'
 import { ALL_TOPICS, INGEST_TOPICS, TOPICS } from '#schemas/topics.ts'
-import type { OutputEncoders } from './apply/outputs.ts'
 import { makeChunkDecoder } from './ingest/chunk-decoder.ts'
 import { balanceSinkOf } from './publish/balance-sink.ts'
 import { entriesOfProcessed, type ProcessedValue } from './publish/entries.ts'
 import { Publisher, publisherTransactionalId } from './publish/publisher.ts'
 import { BatchSize } from './runtime/batch-size.ts'
+import type { OutputEncoders } from './runtime/outputs.ts'
 import { Processor } from './runtime/processor.ts'
 import { Ticker } from './time/ticker.ts'
 
@@ -259,6 +260,7 @@ const makeProcessor = (options: PipelineOptions, shared: Shared, committed: () =
     },
     decode: makeChunkDecoder({ registry: shared.registry, contracts: shared.contracts, topicPrefix }),
     admin: shared.admin,
+    clock: systemClock,
     batchSize: new BatchSize({
       recordsMin: 50,
       recordsMax: engine.batchRecordsMax,
@@ -336,6 +338,7 @@ const makePublisher = (options: PipelineOptions, shared: Shared): Publisher => {
       lifetimeMs: LEASE_MS.publisher,
     }),
     leaseRenewMs: LEASE_MS.publisher / 4,
+    clock: systemClock,
     logger,
     onPublished: (round, milliseconds) => {
       metrics.published.set(Number(round.last.sequence))
@@ -357,7 +360,7 @@ const makeTicker = (options: PipelineOptions, shared: Shared): Ticker => {
   return new Ticker({
     intervalMs: TICK_INTERVAL_MS,
     actor: shared.holder,
-    clock: () => Date.now(),
+    clock: systemClock,
     lease: new Lease(shared.pool, { name: 'ticker', holder: shared.holder, lifetimeMs: LEASE_MS.ticker }),
     readEnds: async () => {
       const ends: TickInput['tick']['ends'][number][] = []

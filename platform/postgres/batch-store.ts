@@ -2,7 +2,7 @@
 import { zstdDecompressSync } from 'node:zlib'
 import type pg from 'pg'
 import { ConfigurationError } from '#platform/errors.ts'
-import { asOperatingError } from './ledger-store/session.ts'
+import { asOperatingError } from './postgres-errors.ts'
 
 export interface StoredBatch {
   readonly sequence: bigint

@@ -1,6 +1,6 @@
 /** Databases beside the ledger's own: for measurements. */
 import pg from 'pg'
-import { asOperatingError } from './ledger-store/session.ts'
+import { asOperatingError } from './postgres-errors.ts'
 
 /** Makes a database where it isn't there. @returns its URL, and whether it was made now. @throws UnreachableError */
 export const ensureDatabase = async (

@@ -1,6 +1,6 @@
 /** A lease by database time: who may publish, who makes ticks. Losing it is no danger (Kafka fences); it keeps two from fighting. */
 import type pg from 'pg'
-import { asOperatingError } from './ledger-store/session.ts'
+import { asOperatingError } from './postgres-errors.ts'
 
 const TAKE = `insert into leases (name, holder, expires_at) values ($1, $2, now() + $3 * interval '1 millisecond')
   on conflict (name) do update set holder = excluded.holder, expires_at = excluded.expires_at

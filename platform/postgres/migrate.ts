@@ -6,7 +6,7 @@ import { genesisHash } from '#domain/ledger/genesis.ts'
 import { CAUSES, KINDS, REASONS, STATUSES } from '#domain/transactions/outcomes.ts'
 import type { PostgresConfiguration } from '#platform/config/configuration.ts'
 import { OperatingError } from '#platform/errors.ts'
-import { asOperatingError } from './ledger-store/session.ts'
+import { asOperatingError } from './postgres-errors.ts'
 
 const SQL_FOLDER = new URL('../../schemas/sql/', import.meta.url)
 

@@ -2,7 +2,7 @@
 import pg from 'pg'
 import type { PostgresConfiguration } from '#platform/config/configuration.ts'
 import { OperatingError } from '#platform/errors.ts'
-import { asOperatingError } from '#platform/postgres/ledger-store/session.ts'
+import { asOperatingError } from '#platform/postgres/postgres-errors.ts'
 
 export interface PoolOptions extends Pick<PostgresConfiguration, 'url' | 'sslCa' | 'schema'> {
   /** Shown in pg_stat_activity: which program this is. */

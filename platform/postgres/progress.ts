@@ -1,7 +1,7 @@
 /** How far a ledger is: what benchmarks, the demo and checks watch. */
 import pg from 'pg'
 import type { PostgresConfiguration } from '#platform/config/configuration.ts'
-import { asOperatingError } from './ledger-store/session.ts'
+import { asOperatingError } from './postgres-errors.ts'
 
 export interface LedgerProgress {
   /** Batches committed, and published at least. */

@@ -1,30 +1,19 @@
 /** One batch through the head: lock, load, decide, encode, commit. What the holder of the head does, and nothing else. */
 import { zstdCompressSync } from 'node:zlib'
-import { BATCH_FORMAT, type BatchHeader, batchHash, FrameWriter } from '#domain/ledger/batch-record.ts'
+import { BATCH_FORMAT, batchHash, FrameWriter } from '#domain/ledger/batch-record.ts'
 import { decideBatch } from '#domain/ledger/decide.ts'
-import type { LedgerInput } from '#domain/ledger/inputs.ts'
 import { collectNeeds } from '#domain/ledger/needs.ts'
 import { type BatchEffects, type LedgerState, LOGIC_VERSION } from '#domain/ledger/state.ts'
-import { CANONICAL_VERSION } from '#domain/transactions/canonical.ts'
 import { IncidentError, OperatingError } from '#platform/errors.ts'
-import { type LedgerCache, loadState } from '#platform/postgres/ledger-store/load.ts'
-import type { ClaimedPartition, LedgerSession, LockedHead } from '#platform/postgres/ledger-store/session.ts'
-import { commitBatch, type PartitionProgress } from '#platform/postgres/ledger-store/write.ts'
-import { type OutputEncoders, writeOutputs } from './outputs.ts'
-
-/** Inputs of one partition, in order, as selected for a batch. */
-export interface PartitionInputs {
-  readonly claim: ClaimedPartition
-  /** Where the first of them was read from. */
-  readonly from: bigint
-  readonly inputs: readonly LedgerInput[]
-  /** By place in `inputs`: SHA-256 of the record, and its time; null for skipped stretches. */
-  readonly lastRecord: (count: number) => PartitionProgress['last']
-}
+import type { LedgerCache, LedgerStore, LockedHead } from '#platform/postgres/ledger-store/store.ts'
+import type { Clock } from '#platform/time/clock.ts'
+import { headerOf, type PartitionInputs, progressOf } from '../runtime/batch-header.ts'
+import { type OutputEncoders, writeOutputs } from '../runtime/outputs.ts'
 
 export interface BatchContext {
   readonly ledger: string
-  readonly session: LedgerSession
+  readonly session: LedgerStore
+  readonly clock: Clock
   readonly encoders: OutputEncoders
   /** Registry ids of the encoders' schemas, by place in FRAME_TOPICS. */
   readonly schemas: readonly number[]
@@ -97,22 +86,33 @@ export class BatchApplier {
     checkIds: boolean,
     duringCommit: () => void,
   ): Promise<BatchResult> {
-    const { session } = this.context
-    const clock = phaseClock()
+    const { session, ledger, schemas } = this.context
+    const clock = phaseClock(this.context.clock)
     const head = await session.begin()
     this.checkHead(head)
     clock.ends('lock')
     // The cache is the past of one head only: whoever else wrote in between makes it worthless.
     if (this.cachedHash === null || !this.cachedHash.equals(head.hash)) this.forget()
     const inputs = selection.flatMap((part) => part.inputs)
-    const state = await loadState(session, head, collectNeeds(inputs), this.cache, { checkIds })
+    const state = await session.load(head, collectNeeds(inputs), this.cache, { checkIds })
     clock.ends('load')
     const effects = decideBatch(state, inputs)
     clock.ends('decide')
     writeOutputs(this.writer, this.context.encoders, state, effects)
     const progress = progressOf(selection, effects.consumed)
     const header = Buffer.from(
-      JSON.stringify(this.headerOf(selection, progress, state, effects, head)),
+      JSON.stringify(
+        headerOf({
+          ledger,
+          cluster: session.clusterId,
+          logic: head.logicVersion,
+          schemas,
+          selection,
+          progress,
+          state,
+          effects,
+        }),
+      ),
       'utf8',
     )
     const payload = this.writer.frames()
@@ -125,7 +125,7 @@ export class BatchApplier {
       payload: zstdCompressSync(payload),
     }
     clock.ends('encode')
-    const committed = commitBatch(session, head, state, effects, progress, batch)
+    const committed = session.commit(head, state, effects, progress, batch)
     duringCommit()
     await committed
     clock.ends('commit')
@@ -147,53 +147,6 @@ export class BatchApplier {
         `${waiting} batches wait to be published (at most ${this.context.publishBacklogMax})`,
         { retriable: true },
       )
-    }
-  }
-
-  private headerOf(
-    selection: readonly PartitionInputs[],
-    progress: readonly PartitionProgress[],
-    state: LedgerState,
-    effects: BatchEffects,
-    head: LockedHead,
-  ): BatchHeader {
-    const outcomes: Record<string, number> = {}
-    for (const { status } of effects.decisions) outcomes[status] = (outcomes[status] ?? 0) + 1
-    const places = new Map(progress.map((p, place) => [p.claim, place]))
-    const order: [number, number][] = []
-    const skips: [number, string][] = []
-    let left = effects.consumed
-    for (const part of selection) {
-      const count = Math.min(left, part.inputs.length)
-      if (count === 0) break
-      left -= count
-      const place = places.get(part.claim)!
-      order.push([place, count])
-      for (let at = 0; at < count; at += 1) {
-        const input = part.inputs[at]!
-        if (input.type === 'advance') skips.push([place, String(input.offset)])
-      }
-    }
-    return {
-      format: BATCH_FORMAT,
-      ledger: this.context.ledger,
-      cluster: this.context.session.clusterId,
-      sequence: String(state.sequence),
-      tick: state.time.nowMs,
-      logic: head.logicVersion,
-      rules: String(state.rulesVersion),
-      canonical: CANONICAL_VERSION,
-      schemas: this.context.schemas,
-      sources: progress.map((p) => ({
-        topic: p.claim.topic,
-        partition: p.claim.partition,
-        from: String(p.from),
-        next: String(p.next),
-        epoch: String(p.claim.epoch),
-      })),
-      order,
-      skips,
-      outcomes,
     }
   }
 
@@ -219,32 +172,13 @@ const isTakenId = (error: unknown): boolean =>
   error.code === 'compare_and_swap_failed' &&
   error.message.includes('transaction ids')
 
-/** How far each partition got: a partition may stand in the selection more than once. */
-const progressOf = (selection: readonly PartitionInputs[], consumed: number): PartitionProgress[] => {
-  const byClaim = new Map<ClaimedPartition, PartitionProgress>()
-  let left = consumed
-  for (const part of selection) {
-    const count = Math.min(left, part.inputs.length)
-    if (count === 0) break
-    left -= count
-    const before = byClaim.get(part.claim)
-    byClaim.set(part.claim, {
-      claim: part.claim,
-      from: before?.from ?? part.from,
-      next: part.inputs[count - 1]!.offset + 1n,
-      last: part.lastRecord(count) ?? before?.last ?? null,
-    })
-  }
-  return [...byClaim.values()]
-}
-
-const phaseClock = () => {
-  let started = performance.now()
+const phaseClock = (clock: Clock) => {
+  let started = clock.monotonicMs()
   const phases = { lock: 0, load: 0, decide: 0, encode: 0, commit: 0 }
   return {
     phases,
     ends(phase: keyof typeof phases): void {
-      const now = performance.now()
+      const now = clock.monotonicMs()
       phases[phase] = now - started
       started = now
     },

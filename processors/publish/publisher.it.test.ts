@@ -5,6 +5,7 @@ import { testConfiguration } from '#infra/local/test-names.ts'
 import { type IncidentError, UnreachableError } from '#platform/errors.ts'
 import { FencedProducer } from '#platform/kafka/fenced-producer.ts'
 import { readToEnd, testConsumer } from '#platform/kafka/kafka.fixtures.ts'
+import { systemClock } from '#platform/time/clock.ts'
 import type { LedgerDriver } from '../testing/ledger-fixture.ts'
 import { PipelineFixture } from '../testing/pipeline-fixture.ts'
 import {
@@ -90,6 +91,7 @@ const start = (
     entriesOf: null,
     lease: { take: async () => true, release: async () => undefined },
     leaseRenewMs: 50,
+    clock: systemClock,
     logger: {
       info: () => undefined,
       warn: (fields) => void warnings.push((fields as { code: string }).code),

@@ -5,6 +5,7 @@
 import { IncidentError, OperatingError } from '#platform/errors.ts'
 import type { GroupPosition, OutputMessage } from '#platform/kafka/fenced-producer.ts'
 import type { BatchStore, StoredBatch } from '#platform/postgres/batch-store.ts'
+import { atMost, type Clock } from '#platform/time/clock.ts'
 import { type EntriesOf, messagesOf, type Round } from './messages.ts'
 
 /** What the publisher needs of a producer (platform/kafka/fenced-producer.ts, or a simulated one). */
@@ -39,6 +40,7 @@ export interface PublisherOptions {
   readonly entriesOf: EntriesOf
   readonly lease: { take(): Promise<boolean>; release(): Promise<void> }
   readonly leaseRenewMs: number
+  readonly clock: Clock
   readonly logger: PublisherLogger
   readonly onPublished: (round: Round, milliseconds: number) => void
   readonly onTakeOver: () => void
@@ -49,6 +51,7 @@ export interface PublisherOptions {
 const ROUND = { batchesMax: 64, bytesMax: 4 * 1024 * 1024 }
 const IDLE_WAIT_MS = { first: 2, most: 25 }
 const RETRY_PAUSE_MS = { first: 50, most: 2_000 }
+const STOP_TIMEOUT_MS = 3_000
 const NOTE_EVERY_MS = 100
 const TOUCH_EVERY_MS = 500
 
@@ -108,7 +111,7 @@ export class Publisher {
   async stop(): Promise<void> {
     this.stopping = true
     this.wake()
-    await Promise.race([this.done, new Promise((resolve) => setTimeout(resolve, 3_000).unref())])
+    await atMost(this.options.clock, STOP_TIMEOUT_MS, this.done)
     await this.active?.producer.close()
     await this.options.lease.release()
   }
@@ -132,7 +135,7 @@ export class Publisher {
   }
 
   private async holdLease(): Promise<boolean> {
-    const now = performance.now()
+    const now = this.options.clock.monotonicMs()
     if (this.active !== null && now < this.leaseUntil) return true
     const held = await this.options.lease.take()
     this.leaseUntil = now + this.options.leaseRenewMs
@@ -167,7 +170,7 @@ export class Publisher {
       return
     }
     this.idleMs = IDLE_WAIT_MS.first
-    const started = performance.now()
+    const started = this.options.clock.monotonicMs()
     const round = messagesOf(batches, active, options.topicPrefix, options.entriesOf)
     await active.sink.apply(round.balances, round.last)
     await active.producer.publish({
@@ -179,14 +182,14 @@ export class Publisher {
     })
     active.sequence = round.last.sequence
     active.hash = round.last.hash
-    this.touchedAtMs = performance.now()
-    options.onPublished(round, performance.now() - started)
+    this.touchedAtMs = this.options.clock.monotonicMs()
+    options.onPublished(round, this.options.clock.monotonicMs() - started)
     await this.note(active, false)
   }
 
   private async idle(active: Active): Promise<void> {
-    if (performance.now() - this.touchedAtMs > TOUCH_EVERY_MS) {
-      this.touchedAtMs = performance.now()
+    if (this.options.clock.monotonicMs() - this.touchedAtMs > TOUCH_EVERY_MS) {
+      this.touchedAtMs = this.options.clock.monotonicMs()
       await active.sink.touch()
     }
     await this.wait(this.idleMs)
@@ -195,9 +198,9 @@ export class Publisher {
 
   private async wait(ms: number): Promise<void> {
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms)
+      const cancel = this.options.clock.after(ms, resolve)
       this.wakeUp = () => {
-        clearTimeout(timer)
+        cancel()
         this.idleMs = IDLE_WAIT_MS.first
         resolve()
       }
@@ -208,9 +211,9 @@ export class Publisher {
   /** The lower bound in Postgres: for back-pressure, and to notice a lost position. */
   private async note(active: Active, now: boolean): Promise<void> {
     if (active.sequence === this.noted.sequence) return
-    if (!now && performance.now() - this.noted.atMs < NOTE_EVERY_MS) return
+    if (!now && this.options.clock.monotonicMs() - this.noted.atMs < NOTE_EVERY_MS) return
     await this.options.store.notePublished(active.sequence)
-    this.noted = { sequence: active.sequence, atMs: performance.now() }
+    this.noted = { sequence: active.sequence, atMs: this.options.clock.monotonicMs() }
   }
 
   private async failed(error: unknown): Promise<void> {

@@ -7,7 +7,7 @@ import { testConfiguration } from '#infra/local/test-names.ts'
 import { type IncidentError, OperatingError } from '#platform/errors.ts'
 import type { IngestChunk } from '#platform/kafka/partition-inbox.ts'
 import type { IngestRecord } from '#platform/kafka/record-batches.ts'
-import type { BatchContext } from '../apply/batch.ts'
+import { systemClock } from '#platform/time/clock.ts'
 import { LedgerFixture } from '../testing/ledger-fixture.ts'
 import { BatchSize } from './batch-size.ts'
 import { type IngestReader, Processor, type ProcessorOptions } from './processor.ts'
@@ -58,7 +58,7 @@ class HandFed {
 
   constructor(
     ledger: LedgerFixture,
-    context: Partial<BatchContext> = {},
+    context: Parameters<LedgerFixture['context']>[0] = {},
     options: Partial<ProcessorOptions> = {},
   ) {
     this.processor = new Processor({
@@ -78,6 +78,7 @@ class HandFed {
       context: ledger.context(context),
       decode,
       admin: { ranges: async () => [{ partition: 0, start: 0n, end: 0n }] },
+      clock: systemClock,
       batchSize: new BatchSize({ recordsMin: 1, recordsMax: 1_000, wallMaxMs: 500 }),
       batchBytesMax: 1_000_000,
       logger: {

@@ -2,7 +2,8 @@
 import { describe, expect, test, vi } from 'vitest'
 import { transaction } from '#domain/ledger/testing/memory-ledger.ts'
 import { OperatingError, UnreachableError } from '#platform/errors.ts'
-import type { LedgerSession } from '#platform/postgres/ledger-store/session.ts'
+import type { LedgerStore } from '#platform/postgres/ledger-store/store.ts'
+import { systemClock } from '#platform/time/clock.ts'
 import { BatchSize } from './batch-size.ts'
 import { type IngestReader, Processor, type ProcessorOptions, type ReaderHooks } from './processor.ts'
 
@@ -30,7 +31,7 @@ const setUp = (
       },
     }
     sessions.push(session)
-    return session as unknown as LedgerSession
+    return session as unknown as LedgerStore
   }
   const processor = new Processor({
     topicPrefix: '',
@@ -51,6 +52,7 @@ const setUp = (
     context: {} as ProcessorOptions['context'],
     decode,
     admin: { ranges: async () => [] },
+    clock: systemClock,
     batchSize: new BatchSize({ recordsMin: 1, recordsMax: 10, wallMaxMs: 100 }),
     batchBytesMax: 1_000,
     logger: { info: () => undefined, warn: () => undefined, error: () => undefined },

@@ -2,15 +2,15 @@
  * A processor: takes partitions, reads them, and applies what it read batch by batch. Everything that goes wrong ends in
  * the same way: nothing is assumed, the partitions are taken anew and Postgres says where to go on.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { LedgerInput } from '#domain/ledger/inputs.ts'
 import { IncidentError, OperatingError } from '#platform/errors.ts'
 import type { KafkaAdmin } from '#platform/kafka/admin.ts'
 import type { IngestChunk } from '#platform/kafka/partition-inbox.ts'
-import type { ClaimedPartition, LedgerSession } from '#platform/postgres/ledger-store/session.ts'
+import type { LedgerStore } from '#platform/postgres/ledger-store/store.ts'
+import { atMost, type Clock, pause } from '#platform/time/clock.ts'
 import { BatchApplier, type BatchContext, type BatchResult } from '../apply/batch.ts'
 import type { BatchSize } from './batch-size.ts'
-import { type LastRecord, lastRecord } from './last-record.ts'
+import { HeldPartitions } from './held-partitions.ts'
 import { Backlog } from './selection.ts'
 
 /** The reader as the processor sees it (platform/kafka/ingest-consumer.ts, or a simulated one). */
@@ -40,12 +40,13 @@ export interface ProcessorLogger {
 export interface ProcessorOptions {
   readonly topicPrefix: string
   readonly makeReader: (hooks: ReaderHooks) => IngestReader
-  readonly openSession: () => Promise<LedgerSession>
+  readonly openSession: () => Promise<LedgerStore>
   /** Everything of the batch context but the session. */
-  readonly context: Omit<BatchContext, 'session'>
+  readonly context: Omit<BatchContext, 'session' | 'clock'>
   /** Turns a chunk's records into inputs; waits for the registry where it must. */
   readonly decode: (chunk: IngestChunk) => Promise<LedgerInput[]>
   readonly admin: Pick<KafkaAdmin, 'ranges'>
+  readonly clock: Clock
   readonly batchSize: BatchSize
   readonly batchBytesMax: number
   readonly logger: ProcessorLogger
@@ -64,15 +65,11 @@ export class Processor {
   private readonly options: ProcessorOptions
   private readonly backlog = new Backlog()
   private reader: IngestReader | null = null
-  private session: LedgerSession | null = null
+  private session: LedgerStore | null = null
   /** A session being opened: the loop and a claim may need one at the same time, and two would be one that nobody closes. */
-  private opening: Promise<LedgerSession> | null = null
+  private opening: Promise<LedgerStore> | null = null
   private applier: BatchApplier | null = null
-  private claims = new Map<string, ClaimedPartition>()
-  /** Where each claimed partition's next chunk must begin. */
-  private expected = new Map<string, bigint>()
-  /** Partitions whose last applied record has yet to be found in the log as it was. */
-  private unverified = new Map<string, NonNullable<LastRecord>>()
+  private readonly held = new HeldPartitions()
   /** The ledger's positions as of the last batch. */
   private positions = new Map<string, bigint>()
   /** Taken from the reader, not yet decoded. */
@@ -89,7 +86,7 @@ export class Processor {
 
   /** Whether it has partitions and the last attempt to apply did not fail. */
   get ready(): boolean {
-    return this.claims.size > 0 && this.failures === 0 && !this.stopping
+    return this.held.all().length > 0 && this.failures === 0 && !this.stopping
   }
 
   /** Runs until `stop`. @throws IncidentError where it must not go on. */
@@ -123,8 +120,7 @@ export class Processor {
     this.stopping = true
     // Its release waits for the batch in flight. First, since a group that is just being joined would go on assigning partitions.
     await this.reader?.stop()
-    // Unreferenced: the process need not wait for a limit that isn't reached.
-    await Promise.race([this.done, new Promise((resolve) => setTimeout(resolve, STOP_TIMEOUT_MS).unref())])
+    await atMost(this.options.clock, STOP_TIMEOUT_MS, this.done)
     await this.opening?.catch(() => undefined)
     await this.session?.close()
   }
@@ -136,7 +132,7 @@ export class Processor {
 
   /** Shows the ledger's positions to tools that look at the consumer group. */
   async showPositions(): Promise<void> {
-    const offsets = [...this.claims.values()].map(({ topic, partition }) => ({
+    const offsets = this.held.all().map(({ topic, partition }) => ({
       topic: `${this.options.topicPrefix}${topic}`,
       partition,
       offset: this.positions.get(`${topic}:${partition}`)!,
@@ -164,7 +160,11 @@ export class Processor {
     await this.ensureSession()
     if (this.reader === null) await this.startReader()
     if (this.backlog.inputs === 0) await this.fill(TAKE_WAIT_MS)
-    const selection = this.backlog.select(this.options.batchSize.current, this.positions, Date.now())
+    const selection = this.backlog.select(
+      this.options.batchSize.current,
+      this.positions,
+      this.options.clock.wallMs(),
+    )
     if (selection.length === 0) {
       // All that was read waits for other records; what they wait for may come, but memory has a bound.
       await (this.isFull(BACKLOG_BATCHES_MAX) ? this.pause(TAKE_WAIT_MS) : this.fill(TAKE_WAIT_MS))
@@ -183,9 +183,9 @@ export class Processor {
       () => undefined,
       () => undefined,
     )
-    const started = performance.now()
+    const started = this.options.clock.monotonicMs()
     const result = await applied.finally(() => filling.catch(() => undefined))
-    this.options.batchSize.observe(result.consumed, performance.now() - started)
+    this.options.batchSize.observe(result.consumed, this.options.clock.monotonicMs() - started)
     this.positions = result.state.positions
     if (generation === this.generation) this.backlog.remove(selection, result.consumed)
     this.options.onBatch(result)
@@ -212,42 +212,10 @@ export class Processor {
       const inputs = await this.options.decode(chunk)
       if (generation !== this.generation) return
       this.raw.shift()
-      const claim = this.claims.get(this.nameOf(chunk))
-      if (claim !== undefined) this.accept(chunk, claim, inputs)
+      const accepted = this.held.accept(this.nameOf(chunk), chunk, inputs)
+      if (accepted instanceof IncidentError) this.options.onIncident(accepted)
+      else if (accepted !== null) this.backlog.add(accepted)
     }
-  }
-
-  /** Takes a chunk in where it begins at the expected position; anything else means that records were missed. */
-  private accept(chunk: IngestChunk, claim: ClaimedPartition, inputs: LedgerInput[]): void {
-    const name = this.nameOf(chunk)
-    const expected = this.expected.get(name)
-    if (expected !== chunk.fetchedOffset) {
-      throw new OperatingError(
-        'position_not_contiguous',
-        `${name}: expected to read from ${expected}, got ${chunk.fetchedOffset}`,
-        { retriable: true },
-      )
-    }
-    this.expected.set(name, chunk.nextOffset)
-    if (!this.verify(name, chunk)) return
-    // What was read once more to be verified is applied already.
-    const again = chunk.records.findIndex((record) => record.offset >= claim.nextOffset)
-    const skipped = again < 0 ? chunk.records.length : again
-    const records: (() => LastRecord)[] = chunk.records
-      .slice(skipped)
-      .map((record) => () => lastRecord(record))
-    const isAhead = chunk.fetchedOffset > claim.nextOffset
-    const from = isAhead ? chunk.fetchedOffset : claim.nextOffset
-    const last = chunk.records.at(-1)
-    const passed = last === undefined || last.offset < from ? from : last.offset + 1n
-    const accepted = inputs.slice(skipped)
-    if (chunk.nextOffset > passed) {
-      const { topic, partition } = claim
-      accepted.push({ type: 'advance', topic, partition, offset: chunk.nextOffset - 1n })
-      records.push(() => null)
-    }
-    if (accepted.length !== records.length) throw new Error('one input a record')
-    this.backlog.add({ claim, from, inputs: accepted, bytes: chunk.bytes, records })
   }
 
   private nameOf(chunk: { readonly topic: string; readonly partition: number }): string {
@@ -280,55 +248,23 @@ export class Processor {
     )
     const starts = new Map(toClaim.flat().map((p) => [`${p.topic}:${p.partition}`, p.initialOffset]))
     const claimed = await session.claim(toClaim.flat())
-    for (const claim of claimed) this.hold(claim, starts.get(`${claim.topic}:${claim.partition}`)!)
+    for (const claim of claimed) {
+      const name = `${claim.topic}:${claim.partition}`
+      this.held.hold(claim, starts.get(name)!)
+      this.positions.set(name, claim.nextOffset)
+    }
     this.options.logger.info({ partitions: claimed.length }, 'took partitions')
     return new Map(
       claimed.map((c) => [
         `${topicPrefix}${c.topic}:${c.partition}`,
-        this.expected.get(`${c.topic}:${c.partition}`)!,
+        this.held.readFrom(`${c.topic}:${c.partition}`),
       ]),
     )
   }
 
-  /**
-   * Keeps a claim. Reading begins at the last applied record where the log still has it: a topic that was made anew has another
-   * one there, and nobody else would notice. @param logStart first offset that the log has
-   */
-  private hold(claim: ClaimedPartition, logStart: bigint): void {
-    const name = `${claim.topic}:${claim.partition}`
-    this.claims.set(name, claim)
-    this.positions.set(name, claim.nextOffset)
-    const { last } = claim
-    if (last === null || last.offset < logStart) {
-      this.expected.set(name, claim.nextOffset)
-      return
-    }
-    this.unverified.set(name, { ...last, timestampMs: 0 })
-    this.expected.set(name, last.offset)
-  }
-
-  /** Whether the log holds the last applied record as it was; if not, the partition stops. */
-  private verify(name: string, chunk: IngestChunk): boolean {
-    const last = this.unverified.get(name)
-    if (last === undefined) return true
-    const first = chunk.records[0]
-    if (first === undefined && chunk.nextOffset <= last.offset) return true
-    this.unverified.delete(name)
-    const isSame = first?.offset === last.offset && lastRecord(first)!.hash.equals(last.hash)
-    if (isSame) return true
-    this.claims.delete(name)
-    this.options.onIncident(
-      new IncidentError(
-        'topic_recreated',
-        `${name}: the record at offset ${last.offset} isn't the one that was applied; the topic was made anew or is another cluster's`,
-      ),
-    )
-    return false
-  }
-
   /** The partitions go to somebody else: the batch in flight is finished, what was only read is dropped. */
   private async release(): Promise<void> {
-    const claims = [...this.claims.values()]
+    const claims = this.held.all()
     this.drop()
     await this.applying.catch(() => undefined)
     if (claims.length > 0 && this.session?.isBroken === false) await this.session.release(claims)
@@ -336,9 +272,7 @@ export class Processor {
 
   private drop(): void {
     this.generation += 1
-    this.claims.clear()
-    this.expected.clear()
-    this.unverified.clear()
+    this.held.clear()
     this.raw = []
     this.backlog.clear()
   }
@@ -371,12 +305,13 @@ export class Processor {
   }
 
   private async pause(ms: number): Promise<void> {
-    const until = performance.now() + ms
-    while (!this.stopping && performance.now() < until) await sleep(Math.min(50, ms))
+    const { clock } = this.options
+    const until = clock.monotonicMs() + ms
+    while (!this.stopping && clock.monotonicMs() < until) await pause(clock, Math.min(50, ms))
   }
 
   /** A session that works: the old one where it still does. */
-  private ensureSession(): Promise<LedgerSession> {
+  private ensureSession(): Promise<LedgerStore> {
     if (this.session !== null && !this.session.isBroken) return Promise.resolve(this.session)
     this.opening ??= this.openSession().finally(() => {
       this.opening = null
@@ -384,13 +319,13 @@ export class Processor {
     return this.opening
   }
 
-  private async openSession(): Promise<LedgerSession> {
+  private async openSession(): Promise<LedgerStore> {
     const broken = this.session
     this.session = null
     await broken?.close()
     const session = await this.options.openSession()
     this.session = session
-    this.applier = new BatchApplier({ ...this.options.context, session })
+    this.applier = new BatchApplier({ ...this.options.context, clock: this.options.clock, session })
     return session
   }
 }

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { LedgerInput } from '#domain/ledger/inputs.ts'
 import { transaction } from '#domain/ledger/testing/memory-ledger.ts'
 import type { Position } from '#domain/transactions/command.ts'
-import type { ClaimedPartition } from '#platform/postgres/ledger-store/session.ts'
+import type { ClaimedPartition } from '#platform/postgres/ledger-store/store.ts'
 import { Backlog } from './selection.ts'
 
 const claimOf = (partition: number): ClaimedPartition => ({

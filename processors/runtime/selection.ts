@@ -1,8 +1,7 @@
 /** What was read and decoded but not yet decided, and choosing the next batch from it. */
 import type { LedgerInput } from '#domain/ledger/inputs.ts'
-import type { ClaimedPartition } from '#platform/postgres/ledger-store/session.ts'
-import type { PartitionProgress } from '#platform/postgres/ledger-store/write.ts'
-import type { PartitionInputs } from '../apply/batch.ts'
+import type { ClaimedPartition, PartitionProgress } from '#platform/postgres/ledger-store/store.ts'
+import type { PartitionInputs } from './batch-header.ts'
 
 /** Decoded records of one partition that follow each other without a gap. */
 export interface DecodedChunk {

@@ -10,14 +10,17 @@ import { START_MS } from '#domain/ledger/testing/memory-ledger.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
 import { BatchStore, type StoredBatch } from '#platform/postgres/batch-store.ts'
 import { type EnginePool, makeEnginePool } from '#platform/postgres/engine-pool.ts'
-import { type ClaimedPartition, LedgerSession } from '#platform/postgres/ledger-store/session.ts'
+import { LedgerSession } from '#platform/postgres/ledger-store/session.ts'
+import type { ClaimedPartition } from '#platform/postgres/ledger-store/store.ts'
 import { migrateLedger } from '#platform/postgres/migrate.ts'
 import { type Contracts, encodeAtOf, frameSchemaIds, schemaOf } from '#platform/schema-registry/contracts.ts'
 import type { AvroSchemaObject } from '#platform/schema-registry/registry.ts'
 import { AvroDecoder } from '#platform/schema-registry/serde.ts'
+import { systemClock } from '#platform/time/clock.ts'
 import { TOPICS } from '#schemas/topics.ts'
-import { BatchApplier, type BatchContext, type BatchResult, type PartitionInputs } from '../apply/batch.ts'
-import type { OutputEncoders } from '../apply/outputs.ts'
+import { BatchApplier, type BatchContext, type BatchResult } from '../apply/batch.ts'
+import type { PartitionInputs } from '../runtime/batch-header.ts'
+import type { OutputEncoders } from '../runtime/outputs.ts'
 
 /** Contracts with ids of our own, for tests that need no registry. */
 export const localContracts = Object.fromEntries(
@@ -151,7 +154,9 @@ export class LedgerFixture {
   }
 
   /** A processor's context without its session. */
-  context(changes: Partial<BatchContext> = {}): Omit<BatchContext, 'session'> {
+  context(
+    changes: Partial<Omit<BatchContext, 'session' | 'clock'>> = {},
+  ): Omit<BatchContext, 'session' | 'clock'> {
     return {
       ledger: this.configuration.ledger.name,
       encoders: encodersOf(localContracts),
@@ -167,14 +172,14 @@ export class LedgerFixture {
   async openDriver(
     options: {
       owner?: string
-      context?: Partial<BatchContext>
+      context?: Partial<Omit<BatchContext, 'session' | 'clock'>>
       partitions?: readonly { topic: string; partition: number }[]
     } = {},
   ): Promise<LedgerDriver> {
     const session = await this.openSession(options.owner === undefined ? {} : { owner: options.owner })
     const partitions = options.partitions ?? PARTITIONS
     const claims = await session.claim(partitions.map((partition) => ({ ...partition, initialOffset: 0n })))
-    const applier = new BatchApplier({ ...this.context(options.context), session })
+    const applier = new BatchApplier({ ...this.context(options.context), clock: systemClock, session })
     return new LedgerDriver(
       session,
       applier,

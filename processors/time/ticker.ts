@@ -1,17 +1,20 @@
 /** Makes time an input: publishes the clock and where the ingest partitions end, about once a second. */
 import type { Tick } from '#domain/transactions/command.ts'
 import { OperatingError } from '#platform/errors.ts'
+import { atMost, type Clock } from '#platform/time/clock.ts'
 
 export interface TickerOptions {
   readonly intervalMs: number
   readonly actor: string
-  readonly clock: () => number
+  readonly clock: Clock
   readonly lease: { take(): Promise<boolean>; release(): Promise<void> }
   /** End offsets of the ingest partitions but those of `ticks`, topics without the ledger's prefix. */
   readonly readEnds: () => Promise<Tick['ends']>
   readonly publish: (tick: Tick) => Promise<void>
   readonly logger: { warn(fields: object, message: string): void }
 }
+
+const STOP_TIMEOUT_MS = 2_000
 
 export class Ticker {
   private readonly options: TickerOptions
@@ -32,7 +35,7 @@ export class Ticker {
   async stop(): Promise<void> {
     this.stopping = true
     this.wakeUp?.()
-    await Promise.race([this.done, new Promise((resolve) => setTimeout(resolve, 2_000).unref())])
+    await atMost(this.options.clock, STOP_TIMEOUT_MS, this.done)
     await this.options.lease.release()
   }
 
@@ -50,7 +53,7 @@ export class Ticker {
   }
 
   private async tick(): Promise<void> {
-    const time = this.options.clock()
+    const time = this.options.clock.wallMs()
     const ends = await this.options.readEnds()
     await this.options.publish({ time, ends, actor: this.options.actor })
   }
@@ -58,9 +61,9 @@ export class Ticker {
   private async wait(): Promise<void> {
     if (this.stopping) return
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, this.options.intervalMs)
+      const cancel = this.options.clock.after(this.options.intervalMs, resolve)
       this.wakeUp = () => {
-        clearTimeout(timer)
+        cancel()
         resolve()
       }
     })

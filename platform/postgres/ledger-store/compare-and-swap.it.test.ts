@@ -5,9 +5,7 @@ import { collectNeeds } from '#domain/ledger/needs.ts'
 import { account, external, posting, transaction } from '#domain/ledger/testing/memory-ledger.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
 import { type LedgerDriver, LedgerFixture } from '#processors/testing/ledger-fixture.ts'
-import { loadState } from './load.ts'
-import type { LockedHead } from './session.ts'
-import { commitBatch, type PartitionProgress } from './write.ts'
+import type { LockedHead, PartitionProgress } from './store.ts'
 
 let ledger: LedgerFixture
 let driver: LedgerDriver
@@ -36,13 +34,12 @@ const commitFalsified = async (id: string, falsified: Falsified): Promise<void> 
   const offset = head.positions.get('transactions:0')!
   const inputs = [{ ...payment(id), offset }]
   const cache = { accounts: new Map(), rules: null, rulesVersion: -1n }
-  const state = await loadState(session, head, collectNeeds(inputs), cache, { checkIds: true })
+  const state = await session.load(head, collectNeeds(inputs), cache, { checkIds: true })
   const effects = decideBatch(state, inputs)
   const { epoch, ...progress } = falsified.progress ?? {}
   const claimed = epoch === undefined ? claim : { ...claim, epoch }
   const bytes = Buffer.alloc(32, 7)
-  await commitBatch(
-    session,
+  await session.commit(
     { ...head, ...falsified.head },
     state,
     effects,
@@ -119,11 +116,11 @@ describe('committing a batch', () => {
     const inputs = ledger.log([payment('right')])
     const head = await session.begin()
     const cache = { accounts: new Map(), rules: null, rulesVersion: -1n }
-    const state = await loadState(session, head, collectNeeds(inputs), cache, { checkIds: false })
+    const state = await session.load(head, collectNeeds(inputs), cache, { checkIds: false })
     const effects = decideBatch(state, inputs)
     expect(effects.decisions[0]!.status).toBe('applied')
     const bytes = Buffer.alloc(32, 7)
-    const committing = commitBatch(session, head, state, effects, [], {
+    const committing = session.commit(head, state, effects, [], {
       hash: bytes,
       format: 1,
       records: 1,

@@ -4,9 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { collectNeeds } from '#domain/ledger/needs.ts'
 import { account, external, posting, transaction } from '#domain/ledger/testing/memory-ledger.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
-import type { LedgerSession, LockedHead } from '#platform/postgres/ledger-store/session.ts'
+import type { LedgerStore, LockedHead } from '#platform/postgres/ledger-store/store.ts'
 import { LedgerFixture } from '#processors/testing/ledger-fixture.ts'
-import { loadState } from './load.ts'
 
 let ledger: LedgerFixture
 
@@ -22,10 +21,10 @@ const payment = (id: string, amount: bigint) =>
   transaction({ id, postings: [posting({ debit: 'world', credit: 'alice', amount })] })
 
 /** What a session sees of alice under the head. */
-const balanceSeen = async (session: LedgerSession, head: LockedHead): Promise<bigint> => {
+const balanceSeen = async (session: LedgerStore, head: LockedHead): Promise<bigint> => {
   const needs = collectNeeds([payment('look', 1n)])
   const cache = { accounts: new Map(), rules: null, rulesVersion: -1n }
-  const state = await loadState(session, head, needs, cache, { checkIds: false })
+  const state = await session.load(head, needs, cache, { checkIds: false })
   return state.accounts.get('alice')!.posted
 }
 

@@ -3,11 +3,11 @@ import { deadLetterName } from '#domain/ledger/dead-letters.ts'
 import type { InputPosition } from '#domain/ledger/inputs.ts'
 import type { ClaimedId, DeadLetterStatus } from '#domain/ledger/state.ts'
 import { int4Array, int8Array, textArray } from '../binary-arrays.ts'
-import type { LedgerSession } from './session.ts'
+import type { Statements } from './store.ts'
 
 /** Ids of commands that are taken, with their content. */
 export const readCommands = async (
-  session: LedgerSession,
+  session: Statements,
   ids: ReadonlySet<string>,
 ): Promise<Map<string, ClaimedId>> => {
   if (ids.size === 0) return new Map()
@@ -21,7 +21,7 @@ export const readCommands = async (
 
 /** What became of the newest dead letter at each position. */
 export const readDeadLetterStatuses = async (
-  session: LedgerSession,
+  session: Statements,
   positions: readonly InputPosition[],
 ): Promise<Map<string, DeadLetterStatus>> => {
   if (positions.length === 0) return new Map()

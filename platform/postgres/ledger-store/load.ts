@@ -17,25 +17,13 @@ import { KINDS } from '#domain/transactions/outcomes.ts'
 import { textArray, uuidArray } from '../binary-arrays.ts'
 import { type HoldRow, holdOfRow, ruleOfRow } from './json-rows.ts'
 import { readCommands, readDeadLetterStatuses } from './load-commands.ts'
-import type { LedgerSession, LockedHead } from './session.ts'
-
-/** What may be kept between batches of one process. Believed only while the head is the one this process wrote. */
-export interface LedgerCache {
-  readonly accounts: Map<string, AccountState>
-  rules: readonly Rule[] | null
-  rulesVersion: bigint
-}
-
-export interface LoadOptions {
-  /** Whether to look for ids that are already taken; if not, taking them raises where one is. */
-  readonly checkIds: boolean
-}
+import type { LedgerCache, LoadOptions, LockedHead, Statements } from './store.ts'
 
 const hexOf = (uuid: string): string => uuid.replaceAll('-', '')
 
 /** Loads the state for deciding the batch whose needs are given. */
 export const loadState = async (
-  session: LedgerSession,
+  session: Statements,
   head: LockedHead,
   needs: BatchNeeds,
   cache: LedgerCache,
@@ -142,7 +130,7 @@ const READ_ACCOUNTS = `select account_no, account_id, currency, account_class, n
 
 /** Accounts by id; what the cache holds isn't read again, what is read is kept in it. */
 const readAccounts = async (
-  session: LedgerSession,
+  session: Statements,
   ids: ReadonlySet<string>,
   cache: LedgerCache,
 ): Promise<Map<string, AccountState>> => {
@@ -184,10 +172,7 @@ const accountOfRow = (row: AccountRow): AccountState => {
 }
 
 /** Ids that are taken, with their content. */
-const readClaimed = async (
-  session: LedgerSession,
-  keys: readonly string[],
-): Promise<Map<string, ClaimedId>> => {
+const readClaimed = async (session: Statements, keys: readonly string[]): Promise<Map<string, ClaimedId>> => {
   if (keys.length === 0) return new Map()
   const { rows } = await session.query<{ key: string; content: string }>(
     'read-claimed',
@@ -199,10 +184,7 @@ const readClaimed = async (
 
 const HOLD_COLUMNS = `key, kind, status, id, source, sequence, index, expires_at_ms, postings, command, version, version_index`
 
-const readHolds = async (
-  session: LedgerSession,
-  keys: ReadonlySet<string>,
-): Promise<Map<string, HoldState>> => {
+const readHolds = async (session: Statements, keys: ReadonlySet<string>): Promise<Map<string, HoldState>> => {
   if (keys.size === 0) return new Map()
   const { rows } = await session.query<HoldRow>(
     'read-holds',
@@ -213,7 +195,7 @@ const readHolds = async (
 }
 
 /** Active holds that are over at a time, oldest first, one more than one batch may expire. */
-const readDueHolds = async (session: LedgerSession, timeMs: number): Promise<HoldState[]> => {
+const readDueHolds = async (session: Statements, timeMs: number): Promise<HoldState[]> => {
   const { rows } = await session.query<HoldRow>(
     'read-due-holds',
     `select ${HOLD_COLUMNS} from holds where status = 'active' and expires_at_ms <= $1
@@ -251,7 +233,7 @@ const READ_PARENTS = `with place as (
   order by place.key, p.posting`
 
 const readParents = async (
-  session: LedgerSession,
+  session: Statements,
   keys: ReadonlySet<string>,
 ): Promise<Map<string, PostedParent>> => {
   if (keys.size === 0) return new Map()
@@ -296,7 +278,7 @@ interface CardRow {
 const bigintOrNull = (text: string | null): bigint | null => (text === null ? null : BigInt(text))
 
 const readCards = async (
-  session: LedgerSession,
+  session: Statements,
   tokens: ReadonlySet<string>,
 ): Promise<Map<string, CardState>> => {
   if (tokens.size === 0) return new Map()
@@ -332,7 +314,7 @@ const readCards = async (
 
 /** Rules in force; the cache is believed only at the head's version. */
 const readRules = async (
-  session: LedgerSession,
+  session: Statements,
   head: LockedHead,
   cache: LedgerCache,
 ): Promise<readonly Rule[]> => {

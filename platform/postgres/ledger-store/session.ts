@@ -1,7 +1,24 @@
 /** One processor's connection to a ledger: owning partitions, locking the head, and ending a batch. */
 import pg from 'pg'
-import { restoreTicks, type TickState } from '#domain/time/pending-ticks.ts'
-import { IncidentError, OperatingError, UnreachableError } from '#platform/errors.ts'
+import type { BatchNeeds } from '#domain/ledger/needs.ts'
+import type { BatchEffects, LedgerState } from '#domain/ledger/state.ts'
+import { restoreTicks } from '#domain/time/pending-ticks.ts'
+import { IncidentError } from '#platform/errors.ts'
+import { asOperatingError } from '../postgres-errors.ts'
+import { loadState } from './load.ts'
+import type {
+  ClaimedPartition,
+  EncodedBatch,
+  LedgerCache,
+  LedgerStore,
+  LoadOptions,
+  LockedHead,
+  PartitionProgress,
+  PartitionToClaim,
+  Statements,
+  StatementValue,
+} from './store.ts'
+import { commitBatch } from './write.ts'
 
 export interface LedgerSessionOptions {
   readonly connectionString: string
@@ -15,64 +32,12 @@ export interface LedgerSessionOptions {
   readonly connectTimeoutMs: number
 }
 
-/** The head row and the offset rows of this cluster, as locked. */
-export interface LockedHead {
-  readonly sequence: bigint
-  readonly hash: Buffer
-  readonly time: TickState
-  readonly expiring: boolean
-  readonly logicVersion: number
-  readonly rulesVersion: bigint
-  readonly accountsCount: number
-  readonly cardsCount: number
-  readonly timeline: bigint
-  /** 'topic:partition' → next offset, for every partition of this cluster. */
-  readonly positions: Map<string, bigint>
-}
-
-export interface ClaimedPartition {
-  readonly topic: string
-  readonly partition: number
-  readonly nextOffset: bigint
-  readonly epoch: bigint
-  /** The last applied record, to be compared with what the log holds there; null = none yet. */
-  readonly last: { readonly offset: bigint; readonly hash: Buffer } | null
-}
-
-export interface PartitionToClaim {
-  readonly topic: string
-  readonly partition: number
-  /** Where reading starts when the ledger has never read the partition. */
-  readonly initialOffset: bigint
-}
-
-type Value = string | number | bigint | boolean | Buffer | null | readonly string[] | readonly number[]
-
-/** Postgres' own error codes that a new try can cure. */
-const RETRIABLE_CODES = /^(08|57P|40|53|55P03|25P03|25P04)/
-const CAS_FAILED = 'TS001'
-
-/** Turns what pg throws into coded errors. */
-export const asOperatingError = (error: unknown): OperatingError => {
-  if (error instanceof OperatingError) return error
-  const code = (error as { code?: unknown }).code
-  const message = error instanceof Error ? error.message : String(error)
-  if (code === CAS_FAILED) {
-    return new OperatingError('compare_and_swap_failed', message, { retriable: true, cause: error })
-  }
-  // Every code of Postgres has a digit; EPIPE, which is as long, has none.
-  if (typeof code === 'string' && /^(?=.*\d)[0-9A-Z]{5}$/.test(code) && !RETRIABLE_CODES.test(code)) {
-    return new OperatingError('postgres_failed', `${code}: ${message}`, { cause: error })
-  }
-  return new UnreachableError('postgres', message, { cause: error })
-}
-
 const LOCK_HEAD = `select sequence, hash, tick_ms, pending_ticks, expiring, logic_version, rules_version,
   accounts_count, cards_count, timeline from ledger_head for update`
 
 const READ_POSITIONS = `select topic, partition, next_offset from ingest_offsets where cluster_id = $1`
 
-export class LedgerSession {
+export class LedgerSession implements LedgerStore, Statements {
   private readonly client: pg.Client
   private readonly options: LedgerSessionOptions
   private broken: Error | null = null
@@ -115,7 +80,6 @@ export class LedgerSession {
     return new LedgerSession(client, options)
   }
 
-  /** Whether the connection is gone: only a new session can go on. */
   get isBroken(): boolean {
     return this.broken !== null
   }
@@ -131,7 +95,7 @@ export class LedgerSession {
   async query<Row extends pg.QueryResultRow>(
     name: string,
     text: string,
-    values: readonly Value[] = [],
+    values: readonly StatementValue[] = [],
   ): Promise<pg.QueryResult<Row>> {
     if (this.broken !== null) throw asOperatingError(this.broken)
     try {
@@ -142,10 +106,6 @@ export class LedgerSession {
     }
   }
 
-  /**
-   * Takes partitions: ends the database session of whoever had them, then raises their epoch. Only after that is the
-   * position read, so that nothing the old owner commits can come later.
-   */
   async claim(partitions: readonly PartitionToClaim[]): Promise<ClaimedPartition[]> {
     const topics = partitions.map((p) => p.topic)
     const numbers = partitions.map((p) => p.partition)
@@ -180,7 +140,6 @@ export class LedgerSession {
     }
   }
 
-  /** Lets go of partitions whose work is done, so that the next owner need not end this session. */
   async release(partitions: readonly ClaimedPartition[]): Promise<void> {
     try {
       await this.query(
@@ -200,10 +159,6 @@ export class LedgerSession {
     }
   }
 
-  /**
-   * Begins a transaction and locks the head by a statement of its own; only later statements read what a batch needs:
-   * under READ COMMITTED a statement that locks and joins would see the joined rows as they were before the lock.
-   */
   async begin(): Promise<LockedHead> {
     try {
       const [, head, positions] = await Promise.all([
@@ -221,12 +176,25 @@ export class LedgerSession {
     }
   }
 
+  load(head: LockedHead, needs: BatchNeeds, cache: LedgerCache, options: LoadOptions): Promise<LedgerState> {
+    return loadState(this, head, needs, cache, options)
+  }
+
+  commit(
+    head: LockedHead,
+    state: LedgerState,
+    effects: BatchEffects,
+    progress: readonly PartitionProgress[],
+    batch: EncodedBatch,
+  ): Promise<void> {
+    return commitBatch(this, head, state, effects, progress, batch)
+  }
+
   async rollback(): Promise<void> {
     if (this.broken !== null) return
     await this.client.query('rollback').catch(() => undefined)
   }
 
-  /** Ends the session; bounded. */
   async close(): Promise<void> {
     const ended = this.client.end().catch(() => undefined)
     await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 2_000).unref())])

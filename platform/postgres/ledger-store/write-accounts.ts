@@ -3,7 +3,7 @@ import { encodeProfile } from '#domain/fraud/profile.ts'
 import type { AccountState, BatchEffects, LedgerState } from '#domain/ledger/state.ts'
 import { currencyByCode } from '#domain/money/currency.ts'
 import { boolArray, byteaArray, int2Array, int4Array, int8Array, textArray } from '../binary-arrays.ts'
-import type { LedgerSession } from './session.ts'
+import type { Statements } from './store.ts'
 
 /** Statements under way: errors of one reach the commit as an aborted transaction, so all are awaited together. */
 export type Pending = Promise<unknown>[]
@@ -29,7 +29,7 @@ const INSERT_ACCOUNTS = `insert into accounts (account_no, account_id, currency,
 
 /** Opened and changed accounts. */
 export const writeAccounts = (
-  session: LedgerSession,
+  session: Statements,
   pending: Pending,
   state: LedgerState,
   effects: BatchEffects,
@@ -65,7 +65,7 @@ export const writeAccounts = (
 }
 
 const insertAccounts = (
-  session: LedgerSession,
+  session: Statements,
   state: LedgerState,
   opened: readonly AccountState[],
 ): Promise<unknown> =>
@@ -95,7 +95,7 @@ const UPSERT_CARDS = `insert into cards (card_no, card, account_no, status, expi
 
 /** Issued and changed cards. */
 export const writeCards = (
-  session: LedgerSession,
+  session: Statements,
   pending: Pending,
   state: LedgerState,
   effects: BatchEffects,

@@ -10,7 +10,7 @@ import {
   uuidArray,
 } from '../binary-arrays.ts'
 import { toJson } from './json-rows.ts'
-import type { LedgerSession } from './session.ts'
+import type { Statements } from './store.ts'
 import type { Pending } from './write-accounts.ts'
 
 const UPSERT_HOLDS = `insert into holds (key, kind, status, id, source, sequence, index, expires_at_ms, postings, card, command,
@@ -22,7 +22,7 @@ const UPSERT_HOLDS = `insert into holds (key, kind, status, id, source, sequence
     postings = excluded.postings, version = excluded.version, version_index = excluded.version_index`
 
 /** Authorizations and held transactions, as they are after the batch. */
-export const writeHolds = (session: LedgerSession, pending: Pending, effects: BatchEffects): void => {
+export const writeHolds = (session: Statements, pending: Pending, effects: BatchEffects): void => {
   const holds = [...effects.holds]
   if (holds.length === 0) return
   pending.push(
@@ -46,7 +46,7 @@ export const writeHolds = (session: LedgerSession, pending: Pending, effects: Ba
 
 /** How much of earlier postings was given back. */
 export const writeReversals = (
-  session: LedgerSession,
+  session: Statements,
   pending: Pending,
   state: LedgerState,
   effects: BatchEffects,
@@ -72,7 +72,7 @@ export const writeReversals = (
 }
 
 /** New versions of rules. */
-export const writeRules = (session: LedgerSession, pending: Pending, effects: BatchEffects): void => {
+export const writeRules = (session: Statements, pending: Pending, effects: BatchEffects): void => {
   if (effects.rules.length === 0) return
   pending.push(
     session.query(
@@ -91,7 +91,7 @@ export const writeRules = (session: LedgerSession, pending: Pending, effects: Ba
 
 /** Records that could not be read. */
 export const writeDeadLetters = (
-  session: LedgerSession,
+  session: Statements,
   pending: Pending,
   state: LedgerState,
   effects: BatchEffects,
@@ -127,7 +127,7 @@ export const writeDeadLetters = (
 
 /** What was decided about administrative commands. */
 export const writeCommands = (
-  session: LedgerSession,
+  session: Statements,
   pending: Pending,
   state: LedgerState,
   effects: BatchEffects,

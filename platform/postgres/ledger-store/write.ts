@@ -12,27 +12,10 @@ import {
   timestampArray,
   uuidArray,
 } from '../binary-arrays.ts'
-import { asOperatingError, type ClaimedPartition, type LedgerSession, type LockedHead } from './session.ts'
+import { asOperatingError } from '../postgres-errors.ts'
+import type { EncodedBatch, LockedHead, PartitionProgress, Statements } from './store.ts'
 import { currencyNumeric, type Pending, writeAccounts, writeCards } from './write-accounts.ts'
 import { writeCommands, writeDeadLetters, writeHolds, writeReversals, writeRules } from './write-rare.ts'
-
-/** How far a batch read one partition. */
-export interface PartitionProgress {
-  readonly claim: ClaimedPartition
-  readonly from: bigint
-  readonly next: bigint
-  /** The last record: to notice later that the log under it is another one. */
-  readonly last: { readonly offset: bigint; readonly hash: Buffer; readonly timestampMs: number } | null
-}
-
-/** The encoded account of the batch; see domain/ledger/batch-record.ts. */
-export interface EncodedBatch {
-  readonly hash: Buffer
-  readonly format: number
-  readonly records: number
-  readonly header: Buffer
-  readonly payload: Buffer
-}
 
 const placeIn = (list: readonly string[]): ((word: string) => number) => {
   const places = new Map(list.map((word, place) => [word, place]))
@@ -43,12 +26,9 @@ const causeCode = placeIn(CAUSES)
 const statusCode = placeIn(STATUSES)
 const reasonCode = placeIn(REASONS)
 
-/**
- * Writes and commits. @throws OperatingError `compare_and_swap_failed` (another processor was first, or an id is
- * taken), `commit_rolled_back`, or UnreachableError; after a lost connection the offset rows decide what happened.
- */
+/** See LedgerStore.commit. */
 export const commitBatch = async (
-  session: LedgerSession,
+  session: Statements,
   head: LockedHead,
   state: LedgerState,
   effects: BatchEffects,
@@ -87,12 +67,7 @@ const TAKE_IDS = `with taken as (
     on conflict (key) do nothing returning 1)
   select require_rows('transaction ids', $6, (select count(*) from taken))`
 
-const writeIds = (
-  session: LedgerSession,
-  pending: Pending,
-  state: LedgerState,
-  effects: BatchEffects,
-): void => {
+const writeIds = (session: Statements, pending: Pending, state: LedgerState, effects: BatchEffects): void => {
   const claiming = effects.decisions.filter((d) => d.claims)
   if (claiming.length === 0) return
   pending.push(
@@ -115,7 +90,7 @@ const INSERT_TRANSACTIONS = `insert into transactions (recorded_at, sequence, in
     $19::bigint[], $20::text[]) as u (r, i, k, d, s, ki, ca, st, re, pk, cn, e2e, ue, oc, va, t, p, o, ac)) as rows`
 
 const writeTransactions = (
-  session: LedgerSession,
+  session: Statements,
   pending: Pending,
   state: LedgerState,
   decisions: readonly TransactionDecision[],
@@ -159,7 +134,7 @@ const INSERT_POSTINGS = `insert into postings (recorded_at, sequence, index, pos
 
 /** Only what moved money: an authorization's or a held transaction's postings are plans. */
 const writePostings = (
-  session: LedgerSession,
+  session: Statements,
   pending: Pending,
   state: LedgerState,
   decisions: readonly TransactionDecision[],
@@ -210,7 +185,7 @@ const writePostings = (
 }
 
 const insertBatch = (
-  session: LedgerSession,
+  session: Statements,
   head: LockedHead,
   state: LedgerState,
   batch: EncodedBatch,
@@ -240,7 +215,7 @@ const ADVANCE_OFFSETS = `with advanced as (
     returning 1)
   select require_rows('ingest offsets', $10, (select count(*) from advanced))`
 
-const advanceOffsets = (session: LedgerSession, progress: readonly PartitionProgress[]): Promise<unknown> =>
+const advanceOffsets = (session: Statements, progress: readonly PartitionProgress[]): Promise<unknown> =>
   session.query('advance-offsets', ADVANCE_OFFSETS, [
     session.clusterId,
     textArray(progress.map((p) => p.claim.topic)),
@@ -261,7 +236,7 @@ const ADVANCE_HEAD = `with advanced as (
   select require_rows('ledger head', 1, (select count(*) from advanced))`
 
 const advanceHead = (
-  session: LedgerSession,
+  session: Statements,
   head: LockedHead,
   state: LedgerState,
   batch: EncodedBatch,
