@@ -28,6 +28,8 @@ export interface DeadLetterInput {
   /** SHA-256 of the whole value, 32 bytes. */
   readonly valueSha256: Buffer
   readonly contentType: string | null
+  /** Where the letter stands for a stretch of the log: its first offset; its last one is the input's own. */
+  readonly firstOffset?: bigint
 }
 
 export interface TransactionInput extends InputPosition {

@@ -84,6 +84,9 @@ export const DEAD_LETTER_REASONS = [
   'encoding_invalid',
   'too_large',
   'id_conflict',
+  // A whole batch of the producer's records; the letter says from which offset to which.
+  'batch_too_large',
+  'batch_undecodable',
 ] as const
 export type DeadLetterReason = (typeof DEAD_LETTER_REASONS)[number]
 

@@ -88,25 +88,33 @@ function compressSnappy(data: Buffer): Buffer {
   return Buffer.concat(parts)
 }
 
-/** Producers on other clients write xerial framing (Java, librdkafka) or one bare block; both are read. */
+/**
+ * Producers on other clients write xerial framing (Java, librdkafka) or one bare block; both are read. Each block begins with its
+ * uncompressed length: they are summed up before anything is unpacked.
+ */
 function decompressSnappy(data: Buffer, bytesMax: number): Buffer {
-  if (!data.subarray(0, 8).equals(XERIAL_MAGIC)) return uncompressSnappyBlock(data, bytesMax)
-  const parts: Buffer[] = []
-  let total = 0
+  const blocks = data.subarray(0, 8).equals(XERIAL_MAGIC) ? xerialBlocks(data) : [data]
+  let claimed = 0
+  for (const block of blocks) claimed += claimedBytes(block)
+  if (claimed > bytesMax) throw tooLarge(bytesMax)
+  const parts = blocks.map((block) => snappyUncompress(block, { asBuffer: true }) as Buffer)
+  return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
+}
+
+function xerialBlocks(data: Buffer): Buffer[] {
+  const blocks: Buffer[] = []
   for (let position = XERIAL_HEADER.length; position < data.length; ) {
     const length = data.readInt32BE(position)
     position += 4
     if (length < 0 || position + length > data.length) throw new Error('a snappy block is cut off')
-    const block = uncompressSnappyBlock(data.subarray(position, position + length), bytesMax - total)
-    total += block.length
+    blocks.push(data.subarray(position, position + length))
     position += length
-    parts.push(block)
   }
-  return parts.length === 1 ? parts[0]! : Buffer.concat(parts, total)
+  return blocks
 }
 
-/** A block begins with its uncompressed length, which is checked before anything of that size is allocated. */
-function uncompressSnappyBlock(block: Buffer, bytesMax: number): Buffer {
+/** A block's uncompressed length, a varint at its beginning. */
+function claimedBytes(block: Buffer): number {
   let claimed = 0
   for (let index = 0, factor = 1; index < 5; index++, factor *= 128) {
     const byte = block[index]
@@ -114,8 +122,7 @@ function uncompressSnappyBlock(block: Buffer, bytesMax: number): Buffer {
     claimed += (byte & 0x7f) * factor
     if (byte < 0x80) break
   }
-  if (claimed > bytesMax) throw tooLarge(bytesMax)
-  return snappyUncompress(block, { asBuffer: true }) as Buffer
+  return claimed
 }
 
 /**

@@ -7,12 +7,8 @@
 
 import type { OperatingError } from '#platform/errors.ts'
 import { DECOMPRESSED_BYTES_MAX_DEFAULT } from './compression.ts'
-import {
-  type AbortedTransaction,
-  decodeRecordSet,
-  type IngestRecord,
-  type RecordSet,
-} from './record-batches.ts'
+import type { IngestRecord } from './ingest-record.ts'
+import { type AbortedTransaction, decodeRecordSet, type RecordSet } from './record-batches.ts'
 
 /** A message of the formats before Kafka 0.11, as the client's own decoder gives it. */
 interface LegacyMessage {
@@ -126,7 +122,10 @@ export class FetchedBatch {
   }
 }
 
-/** Messages written before Kafka 0.11 know neither transactions nor headers. */
+/**
+ * Messages written before Kafka 0.11 (formats 0 and 1) know neither transactions nor headers. Brokers from Kafka 4 on take none
+ * from producers, so they come from old logs only; one that the client can't decode stops its partition with `batch_undecodable`.
+ */
 function legacyRecordSet(
   topic: string,
   partition: number,

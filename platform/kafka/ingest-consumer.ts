@@ -31,7 +31,7 @@ export type IngestIncidentCode =
   | 'position_not_contiguous'
   | 'position_unknown'
   | 'batch_undecodable'
-  | 'batch_too_large'
+  | 'checksum_mismatch'
 
 export interface IngestIncident extends TopicPartition {
   code: IngestIncidentCode

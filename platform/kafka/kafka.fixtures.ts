@@ -12,8 +12,8 @@ import {
   partitionKey,
   type TopicPartition,
 } from './ingest-consumer.ts'
+import type { IngestRecord } from './ingest-record.ts'
 import type { IngestChunk } from './partition-inbox.ts'
-import type { IngestRecord } from './record-batches.ts'
 
 export const brokers = inject('stackEndpoints').kafkaBrokers!
 export const kafka: Kafka = makeKafka(

@@ -126,9 +126,15 @@ function curedDecodeMessages(original: DecodeMessages): DecodeMessages {
     const size = decoder.readInt32()
     if (size <= 0 || !decoder.canReadBytes(size)) return Buffer.alloc(0)
     const bytes = decoder.readBytes(size)
-    if (size <= BATCH_MAGIC_POSITION || bytes[BATCH_MAGIC_POSITION] === BATCH_MAGIC) return bytes
+    if (size <= BATCH_MAGIC_POSITION || bytes[BATCH_MAGIC_POSITION]! >= BATCH_MAGIC) return bytes
     decoder.offset = start
-    return original(decoder)
+    try {
+      return await original(decoder)
+    } catch {
+      // Thrown on, it would stop the consumer with all of its partitions; as bytes it stops this one.
+      decoder.offset = start + Int32Array.BYTES_PER_ELEMENT + size
+      return bytes
+    }
   }
 }
 

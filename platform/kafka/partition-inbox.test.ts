@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type IngestChunk, PartitionInbox, takeFairly } from './partition-inbox.ts'
-import type { IngestRecord } from './record-batches.ts'
+import type { IngestRecord } from './ingest-record.ts'
 
 const RECORD_BYTES = 10
 const UNLIMITED = { recordsMax: 1e9, bytesMax: 1e9 }

@@ -2,7 +2,7 @@
  * What was fetched of one partition and not yet taken, and the proof that it was fetched without a gap:
  * each fetch must begin where the previous one ended, the first at the claimed position.
  */
-import type { IngestRecord } from './record-batches.ts'
+import type { IngestRecord } from './ingest-record.ts'
 
 /** Records of one partition that follow each other without a gap. */
 export interface IngestChunk {
@@ -27,18 +27,22 @@ export interface TakeLimits {
   bytesMax: number
 }
 
+/** However small they are: a record in memory takes some hundred bytes more than it has on the wire. */
+const RECORDS_MAX = 50_000
+
 export class PartitionInbox {
   readonly topic: string
   readonly partition: number
   readonly #bytesMax: number
   #chunks: IngestChunk[] = []
   #bytes = 0
+  #records = 0
   #expected: bigint
   #taken: bigint
   #highWatermark: bigint
   #refusedInARow = 0
 
-  /** @param options.bytesMax above this many buffered bytes the inbox is full */
+  /** @param options.bytesMax above this many buffered bytes, or above RECORDS_MAX records, the inbox is full */
   constructor(options: { topic: string; partition: number; startOffset: bigint; bytesMax: number }) {
     this.topic = options.topic
     this.partition = options.partition
@@ -59,11 +63,11 @@ export class PartitionInbox {
   }
 
   get isFull(): boolean {
-    return this.#bytes > this.#bytesMax
+    return this.#bytes > this.#bytesMax || this.#records > RECORDS_MAX
   }
 
   get isBelowHalf(): boolean {
-    return this.#bytes <= this.#bytesMax / 2
+    return this.#bytes <= this.#bytesMax / 2 && this.#records <= RECORDS_MAX / 2
   }
 
   get isEmpty(): boolean {
@@ -92,6 +96,7 @@ export class PartitionInbox {
     } else {
       this.#chunks.push(chunk)
       this.#bytes += chunk.bytes
+      this.#records += chunk.records.length
     }
     return 'accepted'
   }
@@ -108,6 +113,7 @@ export class PartitionInbox {
       if (count === 0 && chunk.records.length > 0) break
       const part = count === chunk.records.length ? this.#chunks.shift()! : splitFront(chunk, count)
       this.#bytes -= part.bytes
+      this.#records -= part.records.length
       recordsMax -= part.records.length
       bytesMax -= part.bytes
       result = result === undefined ? part : append(result, part)

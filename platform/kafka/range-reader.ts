@@ -8,7 +8,7 @@ import { OperatingError, UnreachableError } from '#platform/errors.ts'
 import type { Kafka } from './client.ts'
 import { asOperatingError, protocolTypeOf, within } from './client-errors.ts'
 import { FetchedBatch, type FetchedPartition } from './fetched-batch.ts'
-import type { IngestRecord } from './record-batches.ts'
+import type { IngestRecord } from './ingest-record.ts'
 
 interface FetchAnswer {
   readonly responses: readonly { readonly partitions: readonly FetchedPartition[] }[]

@@ -1,5 +1,7 @@
 /** Builds record batches byte by byte, for tests of the decoder. Format: https://kafka.apache.org/documentation/#recordbatch */
+import { crc32c } from '@node-rs/crc32'
 import { CODEC_NUMBERS, type CodecName, compress } from './compression.ts'
+import { type AbortedTransaction, decodeRecordSet, type RecordSet } from './record-batches.ts'
 
 export interface RecordFixture {
   key?: Buffer | string | null
@@ -79,5 +81,43 @@ export function batchBytes(fixture: BatchFixture): Buffer {
   header.writeBigInt64BE(BigInt(fixture.appendTimeMs ?? fixture.baseTimestamp ?? 1_700_000_000_000), 35)
   header.writeBigInt64BE(BigInt(fixture.producerId ?? -1), 43)
   header.writeInt32BE(fixture.claimedCount ?? records.length, 57)
-  return Buffer.concat([header, body])
+  return withChecksum(Buffer.concat([header, body]))
 }
+
+/** The batch with the checksum that its bytes have now. */
+export function withChecksum(batch: Buffer): Buffer {
+  batch.writeUInt32BE(crc32c(batch.subarray(21)), 17)
+  return batch
+}
+
+/** Decodes batches of a partition `t:0`, one behind the other. */
+export function decodeFixtures(
+  batches: (BatchFixture | Buffer)[],
+  options: {
+    from?: number
+    aborted?: AbortedTransaction[]
+    bytesMax?: number
+    fetchBytesMax?: number
+    fetchRecordsMax?: number
+  } = {},
+): RecordSet {
+  const data = Buffer.concat(batches.map((batch) => (Buffer.isBuffer(batch) ? batch : batchBytes(batch))))
+  return decodeRecordSet(data, {
+    topic: 't',
+    partition: 0,
+    fetchedOffset: BigInt(options.from ?? 0),
+    abortedTransactions: options.aborted ?? [],
+    decompressedBytesMax: options.bytesMax ?? 1024 * 1024,
+    ...(options.fetchBytesMax === undefined ? {} : { fetchBytesMax: options.fetchBytesMax }),
+    ...(options.fetchRecordsMax === undefined ? {} : { fetchRecordsMax: options.fetchRecordsMax }),
+  })
+}
+/** The values of the records, as text. */
+export const valuesOfSet = (set: RecordSet): string[] => set.records.map(({ value }) => String(value))
+/** A batch of one record inside a transaction. */
+export const transactionalBatch = (baseOffset: number, producerId: number, value: string): BatchFixture => ({
+  baseOffset,
+  producerId,
+  transactional: true,
+  records: [{ value }],
+})

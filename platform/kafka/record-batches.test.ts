@@ -2,32 +2,16 @@
 import { createRequire } from 'node:module'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type BatchFixture, batchBytes } from './record-batches.fixtures.ts'
-import { type AbortedTransaction, decodeRecordSet, type RecordSet } from './record-batches.ts'
+import {
+  type BatchFixture,
+  batchBytes,
+  decodeFixtures as decode,
+  transactionalBatch as transactional,
+  valuesOfSet as values,
+} from './record-batches.fixtures.ts'
+import type { AbortedTransaction } from './record-batches.ts'
 
 const require = createRequire(import.meta.url)
-
-function decode(
-  batches: (BatchFixture | Buffer)[],
-  options: { from?: number; aborted?: AbortedTransaction[]; bytesMax?: number; fetchBytesMax?: number } = {},
-): RecordSet {
-  const data = Buffer.concat(batches.map((batch) => (Buffer.isBuffer(batch) ? batch : batchBytes(batch))))
-  return decodeRecordSet(data, {
-    topic: 't',
-    partition: 0,
-    fetchedOffset: BigInt(options.from ?? 0),
-    abortedTransactions: options.aborted ?? [],
-    decompressedBytesMax: options.bytesMax ?? 1024 * 1024,
-    ...(options.fetchBytesMax === undefined ? {} : { fetchBytesMax: options.fetchBytesMax }),
-  })
-}
-const values = (set: RecordSet): string[] => set.records.map(({ value }) => String(value))
-const transactional = (baseOffset: number, producerId: number, value: string): BatchFixture => ({
-  baseOffset,
-  producerId,
-  transactional: true,
-  records: [{ value }],
-})
 
 describe('records', () => {
   it('come with offset, time, key, value and headers', () => {
@@ -262,49 +246,3 @@ function simulate(steps: { producer: number; end: string | undefined }[]): {
     .map(({ baseOffset }) => String(baseOffset))
   return { batches, aborted, visible: sent.filter((value) => !hidden.has(value)) }
 }
-
-describe('hostile bytes', () => {
-  it('stop at the batch before, then fail with a code', () => {
-    const good = batchBytes({ baseOffset: 0 })
-    const bad = batchBytes({ baseOffset: 1, claimedCount: 5 })
-    expect(decode([good, bad])).toMatchObject({ nextOffset: 1n, failure: undefined })
-    const again = decode([bad], { from: 1 })
-    expect(again).toMatchObject({ records: [], nextOffset: 1n, failure: { code: 'batch_undecodable' } })
-  })
-
-  it.each(['gzip', 'snappy', 'lz4', 'zstd'] as const)('a %s bomb fails with a code', (codec) => {
-    const bomb = batchBytes({ baseOffset: 0, codec, records: [{ value: Buffer.alloc(4 * 1024 * 1024) }] })
-    expect(bomb.length).toBeLessThan(300_000)
-    expect(decode([bomb], { bytesMax: 1024 * 1024 })).toMatchObject({ failure: { code: 'batch_too_large' } })
-    expect(decode([bomb], { bytesMax: 5 * 1024 * 1024 })).toMatchObject({
-      failure: undefined,
-      nextOffset: 1n,
-    })
-  })
-
-  it('many batches that are each within the limit are taken in parts', () => {
-    const batch = (baseOffset: number): BatchFixture => ({
-      baseOffset,
-      codec: 'zstd',
-      records: [{ value: Buffer.alloc(600_000) }],
-    })
-    const set = decode([batch(0), batch(1), batch(2), batch(3)], { fetchBytesMax: 1024 * 1024 })
-    expect(set).toMatchObject({ nextOffset: 2n, failure: undefined })
-  })
-
-  it('never throw, whatever they are', () => {
-    const valid = batchBytes({
-      baseOffset: 0,
-      records: [{ key: 'key', value: 'value', headers: [['a', 'b']] }, { value: 'x'.repeat(200) }],
-    })
-    const change = fc.tuple(fc.nat(valid.length - 1), fc.nat(255))
-    fc.assert(
-      fc.property(fc.array(change, { maxLength: 5 }), (changes) => {
-        const bytes = Buffer.from(valid)
-        for (const [position, byte] of changes) bytes[position] = byte
-        const set = decode([bytes])
-        expect(set.nextOffset >= 0n).toBe(true)
-      }),
-    )
-  })
-})

@@ -1,5 +1,5 @@
 /** Where an audit gets ingest records from: the topics themselves, the archive, or both as one. */
-import type { IngestRecord } from '#platform/kafka/record-batches.ts'
+import type { IngestRecord } from '#platform/kafka/ingest-record.ts'
 
 /** A stretch of one ingest partition, as batch records name it in `cluster` and `sources`. */
 export interface RecordRange {

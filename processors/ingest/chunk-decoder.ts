@@ -25,6 +25,7 @@ export const makeChunkDecoder = (options: {
           key: record.key,
           value: record.value,
           headers: record.headers,
+          unreadable: record.unreadable,
         },
         codecs,
       ),

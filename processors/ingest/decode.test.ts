@@ -353,3 +353,15 @@ test('whatever comes, it is an input or a dead letter', () => {
     { numRuns: 1000 },
   )
 })
+
+test('a batch that nobody can read leaves its header only: what is compressed could hold card numbers', () => {
+  const batch = Buffer.concat([Buffer.alloc(61, 1), Buffer.from(CARD_NUMBER.repeat(100))])
+  const unreadable = { code: 'batch_too_large', detail: 'offsets 3 to 7', firstOffset: 3n } as const
+  const input = decode(batch, { unreadable, timestampMs: -1 })
+  expect(input).toMatchObject({ type: 'dead', offset: 7n })
+  const letter = letterOf(input)
+  expect(letter).toMatchObject({ reason: 'batch_too_large', detail: 'offsets 3 to 7', firstOffset: 3n })
+  expect(letter.value).toEqual(Buffer.alloc(61, 1))
+  expect(letter.valueBytes).toBe(batch.length)
+  expect(letter.valueSha256).toEqual(createHash('sha256').update(batch).digest())
+})

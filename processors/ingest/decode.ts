@@ -6,7 +6,7 @@ import type { Contracts } from '#platform/schema-registry/contracts.ts'
 import { AvroDecoder, type SchemaSource, writerIdOf } from '#platform/schema-registry/serde.ts'
 import { type DecodedValue, INGEST_TOPIC_NAMES, type IngestTopicName, inputOf } from './inputs.ts'
 import { parseJsonRecord } from './json-record.ts'
-import { deadLetter, type RawRecord, Unreadable } from './unreadable.ts'
+import { deadLetter, type RawRecord, stretchLetter, Unreadable } from './unreadable.ts'
 
 export type IngestCodecs = ReadonlyMap<string, AvroDecoder<DecodedValue>>
 
@@ -29,11 +29,11 @@ export const makeIngestCodecs = (
 export const prepareSchemas = async (
   codecs: IngestCodecs,
   topic: string,
-  records: readonly { readonly value: Buffer | null }[],
+  records: readonly Pick<RawRecord, 'value' | 'unreadable'>[],
 ): Promise<void> => {
   const ids = new Set<number>()
-  for (const { value } of records) {
-    const id = value === null ? undefined : writerIdOf(value)
+  for (const { value, unreadable } of records) {
+    const id = value === null || unreadable !== undefined ? undefined : writerIdOf(value)
     if (id !== undefined) ids.add(id)
   }
   await codecs.get(topic)?.prepare(ids)
@@ -41,6 +41,7 @@ export const prepareSchemas = async (
 
 /** Decodes a record; never throws for what a producer may send. Schemas must have been prepared. */
 export const decodeRecord = (record: RawRecord, codecs: IngestCodecs): LedgerInput => {
+  if (record.unreadable !== undefined) return stretchLetter(record, record.unreadable)
   try {
     return inputOf(record, decodedValue(record, codecs))
   } catch (error) {

@@ -11,6 +11,7 @@ import {
   transactionCommand,
 } from '#domain/transactions/testing/fixtures.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
+import { CODEC_NUMBERS } from '#platform/kafka/compression.ts'
 import { readToEnd, testConsumer } from '#platform/kafka/kafka.fixtures.ts'
 import type { OutgoingRecord } from '#platform/kafka/producer.ts'
 import { encoderOf } from '#platform/schema-registry/contracts.ts'
@@ -52,6 +53,7 @@ const record = (value: Buffer | null, more: Partial<OutgoingRecord> = {}): Outgo
 
 interface Letter {
   offset: bigint
+  first_offset: bigint | null
   reason: string
   detail: string
   value: Buffer | null
@@ -60,7 +62,7 @@ interface Letter {
 }
 const lettersFrom = (topic: string, offset: bigint): Promise<Letter[]> =>
   fixture.ledger.rows(
-    `select "offset", reason, detail, value, value_bytes, value_sha256 from dead_letters
+    `select "offset", first_offset, reason, detail, value, value_bytes, value_sha256 from dead_letters
      where topic = $1 and "offset" >= $2 order by "offset"`,
     [topic, String(offset)],
   )
@@ -190,6 +192,42 @@ describe('a record that can’t be read', () => {
     expect(records.length).toBe(Number(stored!.count))
     expect(new Set(records.map(({ key }) => String(key))).size).toBe(records.length)
     expect(records.some(({ value }) => value!.includes(CARD_NUMBER))).toBe(false)
+  })
+})
+
+describe('a batch that nobody can unpack', () => {
+  // Snappy can't: its best ratio of 21 doesn't get 64 MiB into what a broker takes. It is tested with the decoder.
+  it.each(['gzip', 'lz4', 'zstd'] as const)(
+    'of %s is one dead letter for all of its offsets, and the partition goes on',
+    async (codec) => {
+      const producer = fixture.kafka.producer()
+      await producer.connect()
+      const count = 66
+      const value = Buffer.alloc(1024 * 1024)
+      const sent = await producer.send({
+        topic: fixture.topic('transactions'),
+        compression: CODEC_NUMBERS[codec],
+        messages: Array.from({ length: count }, () => ({ value, partition: 0 })),
+      })
+      await producer.disconnect()
+      const first = BigInt(sent[0]!.baseOffset!)
+      expect(await sendBefore([])).toEqual([])
+      const letters = await lettersFrom('transactions', first)
+      const last = first + BigInt(count) - 1n
+      expect(letters).toMatchObject([{ reason: 'batch_too_large', first_offset: first, offset: last }])
+      expect(letters[0]!.detail).toContain(`offsets ${first} to ${last}`)
+      expect(letters[0]!.value!.length).toBe(61)
+      expect(Number(letters[0]!.value_bytes)).toBeGreaterThan(1_000)
+    },
+  )
+
+  it('is passed once only: the next owner reads it again and has nothing to do', async () => {
+    const before = await lettersFrom('transactions', 0n)
+    await fixture.stop()
+    await fixture.start(['processor', 'publisher'])
+    expect(await sendBefore([])).toEqual([])
+    expect((await lettersFrom('transactions', 0n)).length).toBe(before.length)
+    expect(fixture.incidents).toEqual([])
   })
 })
 

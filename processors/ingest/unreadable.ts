@@ -3,6 +3,8 @@ import { hash } from 'node:crypto'
 import type { InputPosition, UnreadableInput } from '#domain/ledger/inputs.ts'
 import { maskCardNumbers, maskCardNumbersInBytes } from '#domain/transactions/card-numbers.ts'
 import type { DeadLetterReason } from '#domain/transactions/outcomes.ts'
+import type { UnreadableStretch } from '#platform/kafka/ingest-record.ts'
+import { BATCH_HEADER_BYTES } from '#platform/kafka/record-batches.ts'
 
 /** One record as it came, topic without the ledger's prefix. */
 export interface RawRecord extends InputPosition {
@@ -11,6 +13,8 @@ export interface RawRecord extends InputPosition {
   readonly key: Buffer | null
   readonly value: Buffer | null
   readonly headers: Record<string, Buffer> | undefined
+  /** Set where it stands for a batch of records that nobody can read; `value` is that batch. */
+  readonly unreadable?: UnreadableStretch | undefined
 }
 
 /** Thrown while a record is read; the message says what was expected and where, never what was found: it could hold card numbers. */
@@ -55,6 +59,16 @@ export const deadLetter = (record: RawRecord, reason: DeadLetterReason, detail: 
       contentType: contentTypeText(record),
     },
   }
+}
+
+/**
+ * The dead letter of a batch that can't be read. Only its header is kept: what is compressed may hold card numbers that can't be
+ * found and masked. Length and hash are of the whole, so that the batch can be proven to be the one in the log or its archive.
+ */
+export const stretchLetter = (record: RawRecord, stretch: UnreadableStretch): UnreadableInput => {
+  const input = deadLetter({ ...record, headers: undefined }, stretch.code, stretch.detail)
+  const value = record.value!.subarray(0, BATCH_HEADER_BYTES)
+  return { ...input, letter: { ...input.letter, value, firstOffset: stretch.firstOffset } }
 }
 
 const contentTypeText = (record: RawRecord): string | null => {

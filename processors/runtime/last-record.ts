@@ -1,6 +1,6 @@
 /** What is kept of the last applied record of a partition, to notice later that the log under it is another one. */
 import { createHash } from 'node:crypto'
-import type { IngestRecord } from '#platform/kafka/record-batches.ts'
+import type { IngestRecord } from '#platform/kafka/ingest-record.ts'
 
 /** What is kept of a partition's last applied record; null for a stretch without records. */
 export type LastRecord = { offset: bigint; hash: Buffer; timestampMs: number } | null

@@ -72,6 +72,7 @@ export const writeOutputs = (
   for (const { index, letter, position, recordedAt: at } of effects.deadLetters) {
     const value = {
       ...letter,
+      firstOffset: letter.firstOffset ?? null,
       valueBytes: BigInt(letter.valueBytes),
       ...position3(position),
       index,

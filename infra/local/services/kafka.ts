@@ -112,7 +112,8 @@ async function formatOnce(
   if (existsSync(marker)) return
   context.onProgress('formatting')
   rmSync(files.logFolder, { recursive: true, force: true })
-  const clusterId = randomBytes(16).toString('base64url')
+  // The tool takes an id that begins with a dash for an option: one in sixty-four would.
+  const clusterId = `A${randomBytes(16).toString('base64url').slice(1)}`
   await runOrFail(
     'java',
     [

@@ -102,10 +102,10 @@ export const writeDeadLetters = (
     session.query(
       'insert-dead-letters',
       `insert into dead_letters (sequence, index, topic, partition, "offset", reason, detail, key, value, value_bytes,
-         value_sha256, content_type, recorded_at)
-       select $1, i, t, p, o, r, d, k, v, b, h, c, a from unnest($2::int[], $3::text[], $4::int[], $5::bigint[], $6::text[],
-         $7::text[], $8::bytea[], $9::bytea[], $10::bigint[], $11::bytea[], $12::text[], $13::timestamptz[])
-         as u (i, t, p, o, r, d, k, v, b, h, c, a)`,
+         value_sha256, content_type, recorded_at, first_offset)
+       select $1, i, t, p, o, r, d, k, v, b, h, c, a, f from unnest($2::int[], $3::text[], $4::int[], $5::bigint[], $6::text[],
+         $7::text[], $8::bytea[], $9::bytea[], $10::bigint[], $11::bytea[], $12::text[], $13::timestamptz[], $14::bigint[])
+         as u (i, t, p, o, r, d, k, v, b, h, c, a, f)`,
       [
         state.sequence,
         int4Array(letters.map((l) => l.index)),
@@ -120,6 +120,7 @@ export const writeDeadLetters = (
         byteaArray(letters.map((l) => l.letter.valueSha256)),
         textArray(letters.map((l) => l.letter.contentType)),
         timestampArray(letters.map((l) => l.recordedAt)),
+        int8Array(letters.map((l) => l.letter.firstOffset ?? null)),
       ],
     ),
   )

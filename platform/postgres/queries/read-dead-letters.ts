@@ -8,6 +8,8 @@ export interface StoredDeadLetter {
   readonly topic: string
   readonly partition: number
   readonly offset: bigint
+  /** Where it stands for a stretch that ends at `offset`: its first offset. */
+  readonly firstOffset: bigint | null
   readonly reason: string
   readonly detail: string
   readonly key: Buffer | null
@@ -25,6 +27,7 @@ interface Row {
   topic: string
   partition: number
   offset: bigint
+  first_offset: bigint | null
   reason: string
   detail: string
   key: Buffer | null
@@ -35,7 +38,7 @@ interface Row {
   recorded_at: Date
 }
 
-const TEXT = `select sequence, index, topic, partition, "offset", reason, detail, key, value, value_bytes, value_sha256,
+const TEXT = `select sequence, index, topic, partition, "offset", first_offset, reason, detail, key, value, value_bytes, value_sha256,
     content_type, recorded_at
   from dead_letters
   where (sequence, index) < ($1, $2) and ($3::text is null or reason = $3)
@@ -58,6 +61,7 @@ const letterOf = (row: Row): StoredDeadLetter => ({
   topic: row.topic,
   partition: row.partition,
   offset: row.offset,
+  firstOffset: row.first_offset,
   reason: row.reason,
   detail: row.detail,
   key: row.key,
