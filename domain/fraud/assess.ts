@@ -53,7 +53,7 @@ export const assessTransaction = (input: AssessmentInput): Assessment => {
 
 const featureOf = (rule: Rule, input: AssessmentInput): bigint | null => {
   if (rule.type === 'amount_limit') return input.amountMinor
-  if (rule.type === 'unknown') return null
+  if (rule.type !== 'velocity_count' && rule.type !== 'velocity_sum') return null
   const window = windowOf(rule, input.profile)
   if (window === null) return null
   const before = activityUpTo(window, input.occurredAt)

@@ -1,9 +1,12 @@
 /** Fraud rules: data in the serial history, versioned; the newest version of each name is in force. */
 import type { RuleChange } from '../transactions/command.ts'
+import { HORIZON_RULES } from '../transactions/limits.ts'
 
 export interface Rule extends RuleChange {
   /** Sequence of the batch that made it. */
   readonly version: bigint
+  /** Horizons only (domain/ledger/horizons.ts): what earlier versions had reached, ms since 1970; null = nothing. */
+  readonly fromMs?: number | null
 }
 
 /** One rule that fired, explained. */
@@ -17,11 +20,13 @@ export interface RuleHit {
   readonly action: 'alert' | 'hold' | 'reject'
 }
 
+const looksForFraud = (rule: Rule): boolean => !(HORIZON_RULES as readonly string[]).includes(rule.type)
+
 const byRuleId = (a: Rule, b: Rule): number => (a.ruleId < b.ruleId ? -1 : a.ruleId > b.ruleId ? 1 : 0)
 
 /**
- * The rules in force out of all versions, sorted by rule id (UTF-16 code units): of each name the highest version, and of
- * equal versions the one that comes last; without those that are switched off.
+ * The fraud rules in force out of all versions, sorted by rule id (UTF-16 code units): of each name the highest version, and of
+ * equal versions the one that comes last; without those that are switched off and those that set horizons.
  */
 export const activeRules = (versions: Iterable<Rule>): readonly Rule[] => {
   const newest = new Map<string, Rule>()
@@ -29,7 +34,7 @@ export const activeRules = (versions: Iterable<Rule>): readonly Rule[] => {
     const known = newest.get(rule.ruleId)
     if (known === undefined || rule.version >= known.version) newest.set(rule.ruleId, rule)
   }
-  return [...newest.values()].filter((rule) => rule.enabled).sort(byRuleId)
+  return [...newest.values()].filter((rule) => rule.enabled && looksForFraud(rule)).sort(byRuleId)
 }
 
 /** The rules in force once a new version is added to those that were: it takes the place of its name's older one. */

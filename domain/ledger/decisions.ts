@@ -63,7 +63,11 @@ export const decided = (
     actor: subject.actor,
   }
   effects.decisions.push(decision)
-  if (decision.claims) state.claimed.set(subject.key, { content: subject.content })
+  if (decision.claims) {
+    const { recordedAt } = decision
+    state.claimed.set(subject.key, { content: subject.content, recordedAt })
+    if (state.parentKeys.has(subject.key)) state.parentsTakenAt.set(subject.key, recordedAt)
+  }
   if (decision.status === 'applied' && state.parentKeys.has(subject.key)) {
     const card = subject.card === undefined ? subject.command.card : subject.card
     state.parents.set(subject.key, asParent(decision, card))

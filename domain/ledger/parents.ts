@@ -3,6 +3,7 @@ import type { Posting } from '../transactions/command.ts'
 import type { ReasonCode } from '../transactions/outcomes.ts'
 import { cardAmount, moveCard } from './cards.ts'
 import { type DecisionResult, type DecisionSubject, decided } from './decisions.ts'
+import { isParentTooOld } from './horizons.ts'
 import { freeAll, postAll } from './movements.ts'
 import type {
   BatchEffects,
@@ -47,6 +48,12 @@ const touch = (state: LedgerState, effects: BatchEffects, hold: HoldState): void
   effects.holds.add(hold)
 }
 
+/** Why there is nothing to capture or void. What was posted long ago may be gone: so old, it isn't asked for. */
+const reasonWithoutHold = (state: LedgerState, key: string): ReasonCode => {
+  if (isParentTooOld(state, key)) return 'parent_too_old'
+  return state.parents.has(key) ? 'parent_not_authorized' : 'parent_unknown'
+}
+
 /** Posts an authorization's money, all of what remains or the part named. */
 export const decideCapture = (state: LedgerState, effects: BatchEffects, subject: DecisionSubject): void => {
   const hold = state.holds.get(subject.parentKey!)
@@ -57,7 +64,7 @@ export const decideCapture = (state: LedgerState, effects: BatchEffects, subject
 const capture = (state: LedgerState, effects: BatchEffects, subject: DecisionSubject): DecisionResult => {
   const hold = state.holds.get(subject.parentKey!)
   if (hold === undefined) {
-    return rejected(state.parents.has(subject.parentKey!) ? 'parent_not_authorized' : 'parent_unknown')
+    return rejected(reasonWithoutHold(state, subject.parentKey!))
   }
   if (hold.kind !== 'authorization') return rejected('parent_not_authorized')
   if (hold.status !== 'active') return rejected('parent_closed')
@@ -87,8 +94,7 @@ const capture = (state: LedgerState, effects: BatchEffects, subject: DecisionSub
 export const decideVoid = (state: LedgerState, effects: BatchEffects, subject: DecisionSubject): void => {
   const hold = state.holds.get(subject.parentKey!)
   if (hold === undefined) {
-    const reason = state.parents.has(subject.parentKey!) ? 'parent_not_authorized' : 'parent_unknown'
-    decided(state, effects, subject, rejected(reason))
+    decided(state, effects, subject, rejected(reasonWithoutHold(state, subject.parentKey!)))
     return
   }
   if (hold.status !== 'active') {
@@ -126,6 +132,7 @@ export const decideReverse = (state: LedgerState, effects: BatchEffects, subject
 const reverse = (state: LedgerState, effects: BatchEffects, subject: DecisionSubject): DecisionResult => {
   const parent = state.parents.get(subject.parentKey!)
   if (parent === undefined) {
+    if (isParentTooOld(state, subject.parentKey!)) return rejected('parent_too_old')
     return rejected(state.holds.has(subject.parentKey!) ? 'parent_not_posted' : 'parent_unknown')
   }
   if (parent.kind === 'reverse') return rejected('parent_not_posted')

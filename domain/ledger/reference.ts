@@ -6,6 +6,7 @@ import type { AccountChange, CardChange } from '../transactions/command.ts'
 import type { Refusal } from '../transactions/outcomes.ts'
 import { validateAccountChange, validateCardChange, validateRuleChange } from '../transactions/validate.ts'
 import type { AccountInput, CardInput, InputPosition, RuleInput } from './inputs.ts'
+import { horizonRuleOf, horizonsFit, isHorizonRule, withHorizon } from './horizons.ts'
 import type { AccountState, BatchEffects, CardState, LedgerState, NotificationEffect } from './state.ts'
 
 const SUBJECT_LENGTH_MAX = 128
@@ -163,15 +164,22 @@ const issueCard = (state: LedgerState, effects: BatchEffects, change: CardChange
   return null
 }
 
-/** Decides one record of the `rules` topic: a new version of a rule, in force from the next record on. */
+/** Decides one record of the `rules` topic: a new version of a fraud rule or of a horizon, in force from the next record on. */
 export const decideRule = (state: LedgerState, effects: BatchEffects, input: RuleInput): void => {
-  const reason = validateRuleChange(input.change)
+  const isHorizon = isHorizonRule(input.change)
+  const misfit = isHorizon && !horizonsFit(state.horizons, input.change) ? 'rule_invalid' : null
+  const reason = validateRuleChange(input.change) ?? misfit
   if (reason !== null) {
     refuse(state, effects, input, { kind: 'rule_refused', subject: input.change.ruleId, reason })
     return
   }
-  const rule: Rule = { ...input.change, version: state.sequence }
-  state.rules = withRule(state.rules, rule)
+  let rule: Rule = { ...input.change, version: state.sequence }
+  if (isHorizon) {
+    rule = horizonRuleOf(state.horizons, rule, state.time.nowMs)
+    state.horizons = withHorizon(state.horizons, rule)
+  } else {
+    state.rules = withRule(state.rules, rule)
+  }
   state.rulesVersion = state.sequence
   effects.rules.push(rule)
 }

@@ -18,6 +18,7 @@ import type {
   TransactionKind,
   TransactionStatus,
 } from '../transactions/outcomes.ts'
+import type { Horizons } from './horizons.ts'
 import type { DeadLetterInput, InputPosition } from './inputs.ts'
 
 export interface AccountState {
@@ -113,6 +114,12 @@ export interface ClaimedId {
   readonly content: string
 }
 
+/** An id that a transaction took. */
+export interface ClaimedTransactionId extends ClaimedId {
+  /** Decision time, ms since 1970. */
+  readonly recordedAt: number
+}
+
 /** What became of a dead letter. */
 export type DeadLetterStatus = 'open' | 'retried' | 'discarded'
 
@@ -124,9 +131,11 @@ export interface LedgerState {
   readonly sequence: bigint
   readonly accounts: Map<string, AccountState>
   readonly cards: Map<string, CardState>
-  readonly claimed: Map<string, ClaimedId>
+  readonly claimed: Map<string, ClaimedTransactionId>
   readonly holds: Map<string, HoldState>
   readonly parents: Map<string, PostedParent>
+  /** When the ids were taken that records of the batch name as their parents, ms since 1970; absent = not taken. */
+  readonly parentsTakenAt: Map<string, number>
   /** Ids of commands that are taken. */
   readonly commands: Map<string, ClaimedId>
   /** Dead letters that commands of the batch are about, by domain/ledger/dead-letters.ts names. */
@@ -138,6 +147,8 @@ export interface LedgerState {
   /** When the first one that wasn't loaded any more is over, ms since 1970; null where all were. */
   readonly nextDueAt: number | null
   rules: readonly Rule[]
+  /** How far back records may reach; a part of the rules. */
+  horizons: Horizons
   rulesVersion: bigint
   accountsCount: number
   cardsCount: number
@@ -153,8 +164,6 @@ export interface LedgerState {
 export interface DecisionBounds {
   /** How far beyond the decision time an event time may lie, ms. */
   readonly futureToleranceMs: number
-  /** How long ids are kept: records that claim to be older are refused, ms. */
-  readonly idHorizonMs: number | null
   /** Effects of one tick in one batch. */
   readonly expiriesMax: number
 }
@@ -164,7 +173,6 @@ export const LOGIC_VERSION = 1
 /** Bounds of logic version 1. */
 export const DECISION_BOUNDS: DecisionBounds = {
   futureToleranceMs: 300_000,
-  idHorizonMs: null,
   expiriesMax: 2_000,
 }
 
@@ -259,6 +267,8 @@ export interface BatchEffects {
   readonly notifications: NotificationEffect[]
   readonly deadLetters: DeadLetterEffect[]
   readonly commands: CommandEffect[]
+  /** Keys of ids that were taken so long ago that they count as free: with all that hangs on them they go before anything is written. */
+  readonly forgotten: Set<string>
   nextIndex: number
 }
 
@@ -274,5 +284,6 @@ export const emptyEffects = (): BatchEffects => ({
   notifications: [],
   deadLetters: [],
   commands: [],
+  forgotten: new Set(),
   nextIndex: 0,
 })

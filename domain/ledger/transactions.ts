@@ -11,6 +11,7 @@ import { validateTransaction } from '../transactions/validate.ts'
 import { cardAmount, moveCard, overflowsCard, refusalOfCard } from './cards.ts'
 import { addDeadLetter } from './dead-letters.ts'
 import { type DecisionResult, type DecisionSubject, decided } from './decisions.ts'
+import { dropOutOfReach, forget, isForgotten, occurredFromMs } from './horizons.ts'
 import type { DeadLetterInput, TransactionInput } from './inputs.ts'
 import { postAll, reserveAll } from './movements.ts'
 import { parentKeyOf } from './needs.ts'
@@ -19,6 +20,7 @@ import {
   type AccountState,
   AUTHORIZATION_LIFETIME_MS,
   type BatchEffects,
+  type ClaimedTransactionId,
   type HoldState,
   type LedgerState,
 } from './state.ts'
@@ -45,7 +47,7 @@ export const decideTransaction = (
     cardNo: command.card === null ? null : (state.cards.get(command.card)?.no ?? null),
     parentKey: parentKeyOf(command),
   }
-  const claimed = state.claimed.get(input.key)
+  const claimed = claimOf(state, effects, input.key)
   if (claimed?.content === input.content) {
     decided(state, effects, subject, { status: 'duplicate', claims: false })
     return
@@ -54,7 +56,7 @@ export const decideTransaction = (
     // Behind a backlog the ledger's time is older than the records: what the broker took then isn't from the future.
     nowMs: Math.max(state.time.nowMs, input.appendedAtMs),
     futureToleranceMs: state.bounds.futureToleranceMs,
-    idHorizonMs: state.bounds.idHorizonMs,
+    occurredFromMs: occurredFromMs(state.horizons, state.time.nowMs),
   })
   if (invalid === 'card_number_refused' || invalid === 'id_invalid') {
     const cleaned = {
@@ -76,7 +78,23 @@ export const decideTransaction = (
   decideValid(state, effects, subject)
 }
 
+/** Who took the id, unless that is so long ago that it counts as free. */
+const claimOf = (
+  state: LedgerState,
+  effects: BatchEffects,
+  key: string,
+): ClaimedTransactionId | undefined => {
+  const claimed = state.claimed.get(key)
+  if (claimed === undefined || !isForgotten(state, claimed.recordedAt)) return claimed
+  state.claimed.delete(key)
+  forget(state, key)
+  // Its row is still there, and would be in the way of the next.
+  effects.forgotten.add(key)
+  return undefined
+}
+
 const decideValid = (state: LedgerState, effects: BatchEffects, subject: DecisionSubject): void => {
+  if (subject.parentKey !== null) dropOutOfReach(state, subject.parentKey)
   switch (subject.command.kind) {
     case 'capture':
       decideCapture(state, effects, subject)

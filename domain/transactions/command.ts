@@ -84,7 +84,13 @@ export interface Review {
 
 export interface RuleChange {
   readonly ruleId: string
-  readonly type: 'amount_limit' | 'velocity_count' | 'velocity_sum' | 'unknown'
+  readonly type:
+    | 'amount_limit'
+    | 'velocity_count'
+    | 'velocity_sum'
+    | 'history_horizon'
+    | 'id_horizon'
+    | 'unknown'
   readonly currency: string | null
   readonly threshold: bigint
   readonly windowMs: number

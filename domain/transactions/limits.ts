@@ -20,5 +20,12 @@ export const POSTINGS_MAX = 100
 export const AMOUNT_MINOR_MAX = 1_000_000_000_000_000n
 /** How far ahead an authorization may end. */
 export const EXPIRY_AHEAD_MAX_MS = 400 * 86_400_000
+/** Rules that set how far back records may reach; each is the only one of its type and has its name. */
+export const HORIZON_RULES = ['history_horizon', 'id_horizon'] as const
+/**
+ * Shortest and longest horizons, ms. An id outlives every hold that was made under it, and a hold lasts up to EXPIRY_AHEAD_MAX_MS.
+ */
+export const HORIZON_MIN_MS = { history_horizon: 31 * 86_400_000, id_horizon: EXPIRY_AHEAD_MAX_MS } as const
+export const HORIZON_MAX_MS = 36_525 * 86_400_000
 /** Windows that velocity rules may look at, ms. */
 export const VELOCITY_WINDOWS_MS: readonly number[] = [3_600_000, 86_400_000]

@@ -68,6 +68,8 @@ export const REASONS = [
   'fraud_rejected',
   'insufficient_funds',
   'balance_overflow',
+  // The parent's age, before the rest of its state; here since codes are places.
+  'parent_too_old',
 ] as const
 export type ReasonCode = (typeof REASONS)[number]
 

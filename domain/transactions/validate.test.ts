@@ -20,7 +20,11 @@ import {
 } from './validate.ts'
 
 const DAY_MS = 86_400_000
-const time = { nowMs: FIXTURE_TIME_MS, futureToleranceMs: 300_000, idHorizonMs: 30 * DAY_MS }
+const time = {
+  nowMs: FIXTURE_TIME_MS,
+  futureToleranceMs: 300_000,
+  occurredFromMs: FIXTURE_TIME_MS - 30 * DAY_MS,
+}
 const CARD_NUMBER = '4111 1111 1111 1111'
 const posting = (changes: Partial<Posting> = {}): Posting => ({
   ...transactionCommand().postings[0]!,
@@ -184,7 +188,7 @@ test('times: the tolerance applies to event and value time, 400 days to the end 
   expect(judge({ occurredAt: FIXTURE_TIME_MS + 300_001 })).toBe('time_in_future')
   expect(judge({ expiresAt: FIXTURE_TIME_MS + 400 * DAY_MS + 1 })).toBe('time_in_future')
   expect(
-    validateTransaction(transactionCommand({ occurredAt: 0 }), { ...time, idHorizonMs: null }),
+    validateTransaction(transactionCommand({ occurredAt: 0 }), { ...time, occurredFromMs: null }),
   ).toBeNull()
 })
 

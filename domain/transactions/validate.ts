@@ -22,6 +22,9 @@ import {
   COMMAND_SUBJECT_LENGTH_MAX,
   END_TO_END_ID_LENGTH_MAX,
   EXPIRY_AHEAD_MAX_MS,
+  HORIZON_MAX_MS,
+  HORIZON_MIN_MS,
+  HORIZON_RULES,
   ID_LENGTH_MAX,
   METADATA_ENTRIES_MAX,
   METADATA_KEY_LENGTH_MAX,
@@ -39,8 +42,8 @@ export interface ValidationTime {
   readonly nowMs: number
   /** How far beyond it event and value times may lie, ms. */
   readonly futureToleranceMs: number
-  /** How long ids are kept, ms: what occurred before that is refused; null = never too old. */
-  readonly idHorizonMs: number | null
+  /** What occurred before that is refused, ms since 1970; null = nothing is too old. */
+  readonly occurredFromMs: number | null
 }
 
 /**
@@ -165,7 +168,7 @@ const reasonOfForms = (command: TransactionCommand, time: ValidationTime): Reaso
   if (command.valueTime !== null && command.valueTime > latestMs) return 'time_in_future'
   if (command.expiresAt !== null && command.expiresAt > time.nowMs + EXPIRY_AHEAD_MAX_MS)
     return 'time_in_future'
-  if (time.idHorizonMs !== null && command.occurredAt < time.nowMs - time.idHorizonMs) return 'too_old'
+  if (time.occurredFromMs !== null && command.occurredAt < time.occurredFromMs) return 'too_old'
   return null
 }
 
@@ -195,6 +198,12 @@ export const validateCardChange = (change: CardChange): Refusal | null => {
   return isLimit(change.transactionLimit) && isLimit(change.dailyLimit) ? null : 'limit_invalid'
 }
 
+const isHorizon = (change: RuleChange, type: (typeof HORIZON_RULES)[number]): boolean => {
+  if (change.ruleId !== type || change.action !== 'reject') return false
+  if (change.currency !== null || change.threshold !== 0n) return false
+  return !change.enabled || (change.windowMs >= HORIZON_MIN_MS[type] && change.windowMs <= HORIZON_MAX_MS)
+}
+
 /** The first reason to refuse a rule, or null. Sums and amounts need a currency: minor units of two can't be compared. */
 export const validateRuleChange = (change: RuleChange): Refusal | null => {
   if (!isIdentifier(change.ruleId, ID_LENGTH_MAX)) return 'id_invalid'
@@ -202,6 +211,11 @@ export const validateRuleChange = (change: RuleChange): Refusal | null => {
   if (change.actor.length > ACTOR_LENGTH_MAX) return 'field_too_long'
   if (change.currency !== null && currencyByCode(change.currency) === undefined) return 'currency_unknown'
   if (change.type === 'unknown' || change.action === 'unknown') return 'rule_invalid'
+  if (change.type === 'history_horizon' || change.type === 'id_horizon') {
+    return isHorizon(change, change.type) ? null : 'rule_invalid'
+  }
+  // A horizon's name is its own: only its newest version counts.
+  if ((HORIZON_RULES as readonly string[]).includes(change.ruleId)) return 'rule_invalid'
   if (change.type !== 'velocity_count' && change.currency === null) return 'rule_invalid'
   if (change.type !== 'amount_limit' && !VELOCITY_WINDOWS_MS.includes(change.windowMs)) return 'rule_invalid'
   return change.threshold >= 0n && change.threshold <= AMOUNT_MINOR_MAX ? null : 'rule_invalid'

@@ -2,6 +2,7 @@
 import { zstdCompressSync } from 'node:zlib'
 import { BATCH_FORMAT, batchHash, FrameWriter } from '#domain/ledger/batch-record.ts'
 import { decideBatch } from '#domain/ledger/decide.ts'
+import { NO_HORIZONS } from '#domain/ledger/horizons.ts'
 import { collectNeeds } from '#domain/ledger/needs.ts'
 import { type BatchEffects, type LedgerState, LOGIC_VERSION } from '#domain/ledger/state.ts'
 import { IncidentError, OperatingError } from '#platform/errors.ts'
@@ -39,7 +40,7 @@ export interface BatchResult {
 export class BatchApplier {
   private readonly context: BatchContext
   private readonly writer = new FrameWriter()
-  private cache: LedgerCache = { accounts: new Map(), rules: null, rulesVersion: -1n }
+  private cache: LedgerCache = emptyCache()
   /** Hash of the head that the cache is as of. */
   private cachedHash: Buffer | null = null
   /** Batches for which ids are looked up before they are taken: some were taken already, lately. */
@@ -77,7 +78,7 @@ export class BatchApplier {
 
   /** Drops what was kept of the ledger. */
   forget(): void {
-    this.cache = { accounts: new Map(), rules: null, rulesVersion: -1n }
+    this.cache = emptyCache()
     this.cachedHash = null
   }
 
@@ -160,10 +161,18 @@ export class BatchApplier {
     }
     if (accounts.size > this.context.accountsMax) accounts.clear()
     this.cache.rules = state.rules
+    this.cache.horizons = state.horizons
     this.cache.rulesVersion = state.rulesVersion
     this.cachedHash = hash
   }
 }
+
+const emptyCache = (): LedgerCache => ({
+  accounts: new Map(),
+  rules: null,
+  horizons: NO_HORIZONS,
+  rulesVersion: -1n,
+})
 
 const CHECK_IDS_BATCHES = 20
 

@@ -197,7 +197,9 @@ const READERS: Readonly<Record<IngestTopicName, Reader>> = {
   }),
   rules: record({
     ruleId: required(text),
-    type: required(wordOf(['amount_limit', 'velocity_count', 'velocity_sum'])),
+    type: required(
+      wordOf(['amount_limit', 'velocity_count', 'velocity_sum', 'history_horizon', 'id_horizon']),
+    ),
     currency: optional(text),
     threshold: required(whole),
     windowMs: optional(whole, 0n),

@@ -64,7 +64,7 @@ export interface RequestContext {
 }
 
 /** Far beyond any time: whether a time is too late or too old the ledger's clock says, not ours. */
-const NO_CLOCK = { nowMs: 2 ** 52, futureToleranceMs: 0, idHorizonMs: null }
+const NO_CLOCK = { nowMs: 2 ** 52, futureToleranceMs: 0, occurredFromMs: null }
 
 /**
  * Makes the record.

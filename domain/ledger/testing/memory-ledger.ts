@@ -9,6 +9,7 @@ import type {
   TransactionCommand,
 } from '../../transactions/command.ts'
 import { decideBatch } from '../decide.ts'
+import { type Horizons, NO_HORIZONS } from '../horizons.ts'
 import type {
   AccountInput,
   CommandInput,
@@ -23,6 +24,7 @@ import {
   type BatchEffects,
   type CardState,
   type ClaimedId,
+  type ClaimedTransactionId,
   DECISION_BOUNDS,
   type CommandEffect,
   type DeadLetterStatus,
@@ -38,9 +40,10 @@ export const START_MS = 1_700_000_000_000
 export class MemoryLedger {
   readonly accounts = new Map<string, AccountState>()
   readonly cards = new Map<string, CardState>()
-  readonly claimed = new Map<string, ClaimedId>()
+  readonly claimed = new Map<string, ClaimedTransactionId>()
   readonly holds = new Map<string, HoldState>()
   readonly parents = new Map<string, PostedParent>()
+  readonly parentsTakenAt = new Map<string, number>()
   readonly commands = new Map<string, ClaimedId>()
   readonly deadLetters = new Map<string, DeadLetterStatus>()
   readonly commandEffects: CommandEffect[] = []
@@ -49,6 +52,7 @@ export class MemoryLedger {
   readonly refusals: string[] = []
   readonly bounds: DecisionBounds
   rules: readonly Rule[] = []
+  horizons: Horizons = NO_HORIZONS
   time: LedgerState['time'] = restoreTicks(START_MS)
   sequence = 0n
   private expiring = false
@@ -74,6 +78,8 @@ export class MemoryLedger {
     const effects = decideBatch(state, inputs)
     this.sequence = state.sequence
     this.rules = state.rules
+    this.horizons = state.horizons
+    for (const key of effects.forgotten) this.holds.delete(key)
     this.time = state.time
     this.expiring = state.expiring
     this.counts = { accounts: state.accountsCount, cards: state.cardsCount, rules: state.rulesVersion }
@@ -96,6 +102,7 @@ export class MemoryLedger {
       claimed: this.claimed,
       holds: new Map(this.holds),
       parents: this.parents,
+      parentsTakenAt: this.parentsTakenAt,
       commands: this.commands,
       deadLetters: this.deadLetters,
       // Everything is kept, as the tables do.
@@ -103,6 +110,7 @@ export class MemoryLedger {
       dueHolds: due.slice(0, this.bounds.expiriesMax),
       nextDueAt: due[this.bounds.expiriesMax]?.expiresAt ?? null,
       rules: this.rules,
+      horizons: this.horizons,
       rulesVersion: this.counts.rules,
       accountsCount: this.counts.accounts,
       cardsCount: this.counts.cards,

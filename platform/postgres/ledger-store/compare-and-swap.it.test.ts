@@ -1,5 +1,6 @@
 /** Offsets and the head advance by compare-and-swap that raises: a batch decided on another past leaves nothing behind. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { NO_HORIZONS } from '#domain/ledger/horizons.ts'
 import { decideBatch } from '#domain/ledger/decide.ts'
 import { collectNeeds } from '#domain/ledger/needs.ts'
 import { account, external, posting, transaction } from '#domain/ledger/testing/memory-ledger.ts'
@@ -33,7 +34,7 @@ const commitFalsified = async (id: string, falsified: Falsified): Promise<void> 
   // Where reading stands, so that nothing but what the case says is wrong.
   const offset = head.positions.get('transactions:0')!
   const inputs = [{ ...payment(id), offset }]
-  const cache = { accounts: new Map(), rules: null, rulesVersion: -1n }
+  const cache = { accounts: new Map(), rules: null, horizons: NO_HORIZONS, rulesVersion: -1n }
   const state = await session.load(head, collectNeeds(inputs), cache, { checkIds: true })
   const effects = decideBatch(state, inputs)
   const { epoch, ...progress } = falsified.progress ?? {}
@@ -115,7 +116,7 @@ describe('committing a batch', () => {
     const { session } = driver
     const inputs = ledger.log([payment('right')])
     const head = await session.begin()
-    const cache = { accounts: new Map(), rules: null, rulesVersion: -1n }
+    const cache = { accounts: new Map(), rules: null, horizons: NO_HORIZONS, rulesVersion: -1n }
     const state = await session.load(head, collectNeeds(inputs), cache, { checkIds: false })
     const effects = decideBatch(state, inputs)
     expect(effects.decisions[0]!.status).toBe('applied')

@@ -1,6 +1,7 @@
 /** The head row: one decision at a time, nothing read before it is locked, and a holder that sleeps loses it. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { NO_HORIZONS } from '#domain/ledger/horizons.ts'
 import { collectNeeds } from '#domain/ledger/needs.ts'
 import { account, external, posting, transaction } from '#domain/ledger/testing/memory-ledger.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
@@ -23,7 +24,7 @@ const payment = (id: string, amount: bigint) =>
 /** What a session sees of alice under the head. */
 const balanceSeen = async (session: LedgerStore, head: LockedHead): Promise<bigint> => {
   const needs = collectNeeds([payment('look', 1n)])
-  const cache = { accounts: new Map(), rules: null, rulesVersion: -1n }
+  const cache = { accounts: new Map(), rules: null, horizons: NO_HORIZONS, rulesVersion: -1n }
   const state = await session.load(head, needs, cache, { checkIds: false })
   return state.accounts.get('alice')!.posted
 }

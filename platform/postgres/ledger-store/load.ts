@@ -2,11 +2,12 @@
 import { decodeProfile, newProfile } from '#domain/fraud/profile.ts'
 import type { Rule } from '#domain/fraud/rules.ts'
 import { activeRules } from '#domain/fraud/rules.ts'
+import { horizonsOf } from '#domain/ledger/horizons.ts'
 import type { BatchNeeds } from '#domain/ledger/needs.ts'
 import {
   type AccountState,
   type CardState,
-  type ClaimedId,
+  type ClaimedTransactionId,
   DECISION_BOUNDS,
   type HoldState,
   type LedgerState,
@@ -30,16 +31,17 @@ export const loadState = async (
   options: LoadOptions,
 ): Promise<LedgerState> => {
   const latestTick = latestTime(head, needs)
-  const [claimed, holds, due, parents, cards, rules, commands, deadLetters] = await Promise.all([
-    options.checkIds ? readClaimed(session, needs.idKeys) : new Map<string, ClaimedId>(),
-    readHolds(session, needs.parentKeys),
-    latestTick === null ? [] : readDueHolds(session, latestTick),
-    readParents(session, needs.parentKeys),
-    readCards(session, needs.cards),
-    readRules(session, head, cache),
-    readCommands(session, needs.commandIds),
-    readDeadLetterStatuses(session, [...needs.deadLetters.values()]),
-  ])
+  const [claimed, holds, due, { parents, parentsTakenAt }, cards, rules, commands, deadLetters] =
+    await Promise.all([
+      options.checkIds ? readClaimed(session, needs.idKeys) : new Map<string, ClaimedTransactionId>(),
+      readHolds(session, needs.parentKeys),
+      latestTick === null ? [] : readDueHolds(session, latestTick),
+      readParents(session, needs.parentKeys),
+      readCards(session, needs.cards),
+      readRules(session, head, cache),
+      readCommands(session, needs.commandIds),
+      readDeadLetterStatuses(session, [...needs.deadLetters.values()]),
+    ])
   const dueHolds = due.slice(0, DECISION_BOUNDS.expiriesMax).map((hold) => holds.get(hold.key) ?? hold)
   for (const hold of dueHolds) holds.set(hold.key, hold)
   const [accounts, heldCards] = await Promise.all([
@@ -54,12 +56,14 @@ export const loadState = async (
     claimed,
     holds,
     parents,
+    parentsTakenAt,
     commands,
     deadLetters,
     parentKeys: needs.parentKeys,
     dueHolds,
     nextDueAt: due[DECISION_BOUNDS.expiriesMax]?.expiresAt ?? null,
     rules,
+    horizons: cache.horizons,
     rulesVersion: head.rulesVersion,
     accountsCount: head.accountsCount,
     cardsCount: head.cardsCount,
@@ -172,14 +176,19 @@ const accountOfRow = (row: AccountRow): AccountState => {
 }
 
 /** Ids that are taken, with their content. */
-const readClaimed = async (session: Statements, keys: readonly string[]): Promise<Map<string, ClaimedId>> => {
+const readClaimed = async (
+  session: Statements,
+  keys: readonly string[],
+): Promise<Map<string, ClaimedTransactionId>> => {
   if (keys.length === 0) return new Map()
-  const { rows } = await session.query<{ key: string; content: string }>(
+  const { rows } = await session.query<{ key: string; content: string; taken_ms: string }>(
     'read-claimed',
-    'select key, content from transaction_ids where key = any($1::uuid[])',
+    'select key, content, (extract(epoch from recorded_at) * 1000)::bigint as taken_ms from transaction_ids where key = any($1::uuid[])',
     [uuidArray(keys)],
   )
-  return new Map(rows.map((row) => [hexOf(row.key), { content: hexOf(row.content) }]))
+  return new Map(
+    rows.map((row) => [hexOf(row.key), { content: hexOf(row.content), recordedAt: Number(row.taken_ms) }]),
+  )
 }
 
 const HOLD_COLUMNS = `key, kind, status, id, source, sequence, index, expires_at_ms, postings, command, version, version_index`
@@ -207,9 +216,11 @@ const readDueHolds = async (session: Statements, timeMs: number): Promise<HoldSt
 
 interface ParentRow {
   key: string
-  kind: number
+  taken_ms: string
+  /** Null and all that follows: nothing was posted, or its partition is gone. */
+  kind: number | null
   card: string | null
-  posting: number
+  posting: number | null
   debit: string
   credit: string
   amount: string
@@ -219,28 +230,33 @@ interface ParentRow {
 
 // A released held transaction was posted where its review was decided, not where its id was taken.
 const READ_PARENTS = `with place as (
-    select i.key, coalesce(h.version, i.sequence) as sequence, coalesce(h.version_index, i.index) as index
+    select i.key, (extract(epoch from i.recorded_at) * 1000)::bigint as taken_ms, coalesce(h.version, i.sequence) as sequence, coalesce(h.version_index, i.index) as index
     from transaction_ids i left join holds h on h.key = i.key and h.status = 'released'
     where i.key = any($1::uuid[]))
-  select place.key, t.kind, c.card, p.posting, d.account_id as debit, k.account_id as credit, p.amount, p.currency, r.reversed
+  select place.key, place.taken_ms, t.kind, c.card, p.posting, d.account_id as debit, k.account_id as credit, p.amount, p.currency, r.reversed
   from place
-  join transactions t on t.sequence = place.sequence and t.index = place.index
-  join postings p on p.sequence = place.sequence and p.index = place.index
-  join accounts d on d.account_no = p.debit_no
-  join accounts k on k.account_no = p.credit_no
+  left join transactions t on t.sequence = place.sequence and t.index = place.index
+  left join postings p on p.sequence = place.sequence and p.index = place.index
+  left join accounts d on d.account_no = p.debit_no
+  left join accounts k on k.account_no = p.credit_no
   left join cards c on c.card_no = t.card_no
   left join reversals r on r.key = place.key and r.posting = p.posting
   order by place.key, p.posting`
 
-const readParents = async (
-  session: Statements,
-  keys: ReadonlySet<string>,
-): Promise<Map<string, PostedParent>> => {
-  if (keys.size === 0) return new Map()
-  const { rows } = await session.query<ParentRow>('read-parents', READ_PARENTS, [uuidArray([...keys])])
+interface Parents {
+  readonly parents: Map<string, PostedParent>
+  readonly parentsTakenAt: Map<string, number>
+}
+
+const readParents = async (session: Statements, keys: ReadonlySet<string>): Promise<Parents> => {
   const parents = new Map<string, PostedParent>()
+  const parentsTakenAt = new Map<string, number>()
+  if (keys.size === 0) return { parents, parentsTakenAt }
+  const { rows } = await session.query<ParentRow>('read-parents', READ_PARENTS, [uuidArray([...keys])])
   for (const row of rows) {
     const key = hexOf(row.key)
+    parentsTakenAt.set(key, Number(row.taken_ms))
+    if (row.kind === null || row.posting === null) continue
     let parent = parents.get(key)
     if (parent === undefined) {
       parent = { key, kind: KINDS[row.kind]!, card: row.card, postings: [] }
@@ -256,7 +272,7 @@ const readParents = async (
       changed: false,
     })
   }
-  return parents
+  return { parents, parentsTakenAt }
 }
 
 interface CardRow {
@@ -323,7 +339,9 @@ const readRules = async (
     'read-rules',
     `select distinct on (rule_id) version, body from rules order by rule_id, version desc, index desc`,
   )
-  cache.rules = activeRules(rows.map((row) => ruleOfRow(BigInt(row.version), row.body)))
+  const newest = rows.map((row) => ruleOfRow(BigInt(row.version), row.body))
+  cache.rules = activeRules(newest)
+  cache.horizons = horizonsOf(newest)
   cache.rulesVersion = head.rulesVersion
   return cache.rules
 }

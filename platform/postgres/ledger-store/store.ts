@@ -4,6 +4,7 @@
  */
 import type pg from 'pg'
 import type { Rule } from '#domain/fraud/rules.ts'
+import type { Horizons } from '#domain/ledger/horizons.ts'
 import type { BatchNeeds } from '#domain/ledger/needs.ts'
 import type { AccountState, BatchEffects, LedgerState } from '#domain/ledger/state.ts'
 import type { TickState } from '#domain/time/pending-ticks.ts'
@@ -61,6 +62,7 @@ export interface EncodedBatch {
 export interface LedgerCache {
   readonly accounts: Map<string, AccountState>
   rules: readonly Rule[] | null
+  horizons: Horizons
   rulesVersion: bigint
 }
 

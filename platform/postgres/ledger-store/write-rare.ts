@@ -1,4 +1,4 @@
-/** Writes what is rare: holds, reversals, rules, dead letters and commands. */
+/** Writes what is rare: forgotten ids, holds, reversals, rules, dead letters and commands. */
 import type { BatchEffects, LedgerState } from '#domain/ledger/state.ts'
 import {
   byteaArray,
@@ -12,6 +12,17 @@ import {
 import { toJson } from './json-rows.ts'
 import type { Statements } from './store.ts'
 import type { Pending } from './write-accounts.ts'
+
+/** Ids that are free again (domain/ledger/horizons.ts) leave nothing behind that their next owner could be taken for. */
+export const writeForgotten = (session: Statements, pending: Pending, effects: BatchEffects): void => {
+  if (effects.forgotten.size === 0) return
+  const keys = uuidArray([...effects.forgotten])
+  pending.push(
+    session.query('forget-ids', 'delete from transaction_ids where key = any($1::uuid[])', [keys]),
+    session.query('forget-holds', 'delete from holds where key = any($1::uuid[])', [keys]),
+    session.query('forget-reversals', 'delete from reversals where key = any($1::uuid[])', [keys]),
+  )
+}
 
 const UPSERT_HOLDS = `insert into holds (key, kind, status, id, source, sequence, index, expires_at_ms, postings, card, command,
     version, version_index)

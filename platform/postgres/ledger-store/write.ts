@@ -15,7 +15,14 @@ import {
 import { asOperatingError } from '../postgres-errors.ts'
 import type { EncodedBatch, LockedHead, PartitionProgress, Statements } from './store.ts'
 import { currencyNumeric, type Pending, writeAccounts, writeCards } from './write-accounts.ts'
-import { writeCommands, writeDeadLetters, writeHolds, writeReversals, writeRules } from './write-rare.ts'
+import {
+  writeCommands,
+  writeDeadLetters,
+  writeForgotten,
+  writeHolds,
+  writeReversals,
+  writeRules,
+} from './write-rare.ts'
 
 const placeIn = (list: readonly string[]): ((word: string) => number) => {
   const places = new Map(list.map((word, place) => [word, place]))
@@ -36,6 +43,7 @@ export const commitBatch = async (
   batch: EncodedBatch,
 ): Promise<void> => {
   const pending: Pending = []
+  writeForgotten(session, pending, effects)
   writeIds(session, pending, state, effects)
   writeTransactions(session, pending, state, effects.decisions)
   writePostings(session, pending, state, effects.decisions)
