@@ -40,9 +40,8 @@ test('several apply in order of arrival, together where one record frees them', 
   const state = restoreTicks(0)
   addTick(state, tick(1, { 'a:0': 5n }), none)
   addTick(state, tick(2, { 'a:0': 5n, 'b:0': 1n }), none)
-  // Nothing to wait for itself, but others are ahead.
-  expect(addTick(state, tick(3, {}), none)).toEqual([])
-  addTick(state, tick(4, { 'a:0': 9n }), none)
+  addTick(state, tick(3, { 'a:0': 5n, 'b:0': 1n }), none)
+  addTick(state, tick(4, { 'a:0': 9n, 'b:0': 1n }), none)
   expect(advance(state, 'b:0', 1n)).toEqual([])
   expect(advance(state, 'a:0', 7n)).toEqual([1, 2, 3])
   expect(advance(state, 'a:0', 9n)).toEqual([4])
@@ -55,6 +54,29 @@ test('an older or equal time than now, or than one pending, is ignored', () => {
   addTick(state, tick(150, {}), none)
   addTick(state, tick(200, {}), none)
   expect(pendingTicksJson(state)).toEqual([{ time: 200, open: { 'a:0': '1' } }])
+})
+
+test.each<[string, Record<string, bigint>]>([
+  ['names a smaller end, which was reached', { 'a:0': 3n }],
+  ['names the partition no longer', {}],
+])('an end that can’t be reached holds time back only until a later tick %s', (_label, ends) => {
+  const state = restoreTicks(0)
+  const offsets = new Map([['a:0', 3n]])
+  expect(addTick(state, tick(1, { 'a:0': 2n ** 62n, 'b:7': 5n }), offsets)).toEqual([])
+  expect(addTick(state, tick(2, { 'a:0': 2n ** 62n }), offsets)).toEqual([])
+  expect(addTick(state, tick(3, ends), offsets)).toEqual([1, 2, 3])
+})
+
+test('a smaller end is still waited for, by the earlier ticks too', () => {
+  const state = restoreTicks(0)
+  addTick(state, tick(1, { 'a:0': 100n, 'b:0': 1n }), none)
+  expect(addTick(state, tick(2, { 'a:0': 4n, 'b:0': 2n }), none)).toEqual([])
+  expect(pendingTicksJson(state)).toEqual([
+    { time: 1, open: { 'a:0': '4', 'b:0': '1' } },
+    { time: 2, open: { 'a:0': '4', 'b:0': '2' } },
+  ])
+  expect(advance(state, 'b:0', 1n)).toEqual([])
+  expect(advance(state, 'a:0', 4n)).toEqual([1])
 })
 
 test('pending ticks are bounded: when full, the newest gives way', () => {
@@ -98,7 +120,14 @@ const plainTimes = (history: Step[]): number[][] => {
     else {
       clock += step.later
       const ends = offsets.map((offset, partition) => offset + BigInt(step.behind[partition]!))
-      if (clock > (pending.at(-1)?.time ?? now)) pending.push({ time: clock, ends })
+      if (clock > (pending.at(-1)?.time ?? now)) {
+        for (const earlier of pending) {
+          for (const [place, end] of ends.entries()) {
+            if (end < earlier.ends[place]!) earlier.ends[place] = end
+          }
+        }
+        pending.push({ time: clock, ends })
+      }
     }
     const applied: number[] = []
     while (pending[0]?.ends.every((end, partition) => end <= offsets[partition]!)) {

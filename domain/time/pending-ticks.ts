@@ -1,6 +1,9 @@
 /**
  * Time as an input. A tick says what time it is and where the ingest partitions ended when it was made; it applies once all
  * of them were read up to there, so that time never overtakes a backlog. Ticks apply in the order of their arrival.
+ *
+ * An end may turn out to be none: the topic was made anew, its partition is gone, or whoever wrote the tick was wrong. The next tick
+ * says so by naming a smaller end or none: no tick waits for more than a later one does.
  */
 import type { Tick } from '../transactions/command.ts'
 
@@ -75,6 +78,7 @@ export const addTick = (state: TickState, tick: Tick, nextOffsets: ReadonlyMap<s
     const known = open.get(name)
     if (known === undefined || known < end) open.set(name, end)
   }
+  for (const earlier of state.pending) lowerTo(earlier, open)
   if (state.pending.length >= PENDING_TICKS_MAX) state.pending.pop()
   state.pending.push({ time: tick.time, open })
   return applyDue(state)
@@ -113,4 +117,13 @@ const applyDue = (state: TickState): number[] => {
 /** Strikes out the ends that were passed since the tick came. */
 const settle = (state: TickState, tick: PendingTick): void => {
   for (const [name, end] of tick.open) if ((state.passed.get(name) ?? 0n) >= end) tick.open.delete(name)
+}
+
+/** Lets an earlier tick wait for no more than a later one does; what the later one has open is all that isn't passed yet. */
+const lowerTo = (earlier: PendingTick, open: ReadonlyMap<string, bigint>): void => {
+  for (const [name, end] of earlier.open) {
+    const later = open.get(name)
+    if (later === undefined) earlier.open.delete(name)
+    else if (later < end) earlier.open.set(name, later)
+  }
 }

@@ -89,6 +89,8 @@ export const DEAD_LETTER_REASONS = [
   // A whole batch of the producer's records; the letter says from which offset to which.
   'batch_too_large',
   'batch_undecodable',
+  // A tick whose time is beyond the broker's own.
+  'tick_ahead',
 ] as const
 export type DeadLetterReason = (typeof DEAD_LETTER_REASONS)[number]
 

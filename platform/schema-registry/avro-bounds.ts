@@ -61,7 +61,7 @@ function compile(schema: Schema, named: Map<string, Check>, namespace: string): 
     case 'array':
       return compileBlocks(compile(schema.items as Schema, named, namespace), undefined)
     case 'map':
-      return compileBlocks(compile(schema.values as Schema, named, namespace), text)
+      return compileBlocks(compile(schema.values as Schema, named, namespace), mapKey)
     default:
       return compile(type, named, namespace)
   }
@@ -171,11 +171,26 @@ function readNumber(cursor: Cursor): number {
   return fail('a number is longer than 64 bits')
 }
 
-const text: Check = (cursor) => {
+/** Moves over a text. @returns where its bytes begin */
+const passText = (cursor: Cursor): number => {
   const length = readNumber(cursor)
   const start = cursor.position
   advance(cursor, length)
   if (length > 0 && !isUtf8(cursor.bytes.subarray(start, cursor.position))) fail('text is not UTF-8')
+  return start
+}
+
+const text: Check = (cursor) => void passText(cursor)
+
+/** The decoder sets a map's entries on a plain object: this one would set the object's prototype instead, and be gone. */
+const LOST_KEY = Buffer.from('__proto__')
+
+const mapKey: Check = (cursor) => {
+  const start = passText(cursor)
+  const { bytes, position } = cursor
+  if (position - start === LOST_KEY.length && LOST_KEY.equals(bytes.subarray(start, position))) {
+    fail('a map has a key called __proto__')
+  }
 }
 
 const primitives: Record<string, Check> = {

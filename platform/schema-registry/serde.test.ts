@@ -223,10 +223,15 @@ const text = (value: string): Buffer => Buffer.concat([long(BigInt(value.length)
 
 describe('hostile bytes', () => {
   const head = [text('x'), long(1n), long(0n)]
+  /** A map of one entry, and what is behind it. */
+  const mapOf = (key: Buffer) => Buffer.concat([long(0n), long(1n), key, text('value'), long(0n), long(0n)])
+  const overlong = Buffer.concat([Buffer.from([0x92, 0]), Buffer.from('__proto__')])
   const cases: [string, Buffer][] = [
     ['an array of 2^31 items in ten bytes', wire(...head, long(2n ** 31n), Buffer.alloc(10))],
     ['an array of 2^62 items', wire(...head, long(2n ** 62n), Buffer.alloc(3))],
     ['a block with a negative count and a false size', wire(...head, long(-5n), long(9n), Buffer.alloc(30))],
+    ['a map with a key that the decoder would lose', wire(...head, mapOf(text('__proto__')))],
+    ['the same key, its length written with a byte too many', wire(...head, mapOf(overlong))],
     ['a map of 2^40 entries', wire(...head, long(0n), long(2n ** 40n), Buffer.alloc(10))],
     ['text longer than the payload', wire(long(1_000_000n), Buffer.from('abc'))],
     ['text of negative length', wire(long(-1n), Buffer.alloc(20))],
@@ -244,6 +249,14 @@ describe('hostile bytes', () => {
     const startedMs = performance.now()
     expect(codeOf(() => decoder.decode(bytes))).toBe('avro_invalid')
     expect(performance.now() - startedMs).toBeLessThan(200)
+  })
+
+  it('a map keeps every other key, those of the prototype too', async () => {
+    const keys = ['constructor', 'toString', 'hasOwnProperty', 'valueOf', '__proto', 'x__proto__', '']
+    const decoder = await decoderFor(schema)
+    for (const key of keys) {
+      expect(Object.entries(decoder.decode(wire(...head, mapOf(text(key)))).tags)).toEqual([[key, 'value']])
+    }
   })
 
   it('items without bytes are bounded', async () => {

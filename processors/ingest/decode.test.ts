@@ -202,6 +202,29 @@ test('names of the prototype are no fields, and do no harm', () => {
   expect(({} as Record<string, unknown>).kind).toBeUndefined()
 })
 
+test('a tick beyond the broker’s own time is refused: time never goes back', () => {
+  const tickAt = (time: number) => json({ time, ends: [], actor: 'ticker' }, 'ticks')
+  expect(tickAt(AT + 300_000)).toMatchObject({ type: 'tick', tick: { time: AT + 300_000 } })
+  expect(tickAt(AT - 10_000_000).type).toBe('tick')
+  expect(letterOf(tickAt(AT + 300_001)).reason).toBe('tick_ahead')
+})
+
+test('metadata keeps the names of the prototype, or the record is refused: none is lost', () => {
+  const metadata = { constructor: 'a', toString: 'b', hasOwnProperty: 'c', valueOf: 'd' }
+  const inputs = [
+    transaction({ ...jsonTransaction, metadata }),
+    decode(avro('transactions', { ...avroTransaction, metadata })) as TransactionInput,
+  ]
+  for (const { command } of inputs) expect(Object.entries(command.metadata)).toEqual(Object.entries(metadata))
+  expect(inputs[0]!.content).toBe(inputs[1]!.content)
+  const named = { ...avroTransaction, metadata: { __photo__: 'x' } }
+  const lost = Buffer.from(
+    avro('transactions', named).toString('latin1').replace('__photo__', '__proto__'),
+    'latin1',
+  )
+  expect(letterOf(decode(lost)).reason).toBe('avro_invalid')
+})
+
 const deep = (levels: number) => `${'['.repeat(levels)}${']'.repeat(levels)}`
 test.each([
   ['no value', null, 'empty_record'],

@@ -63,7 +63,7 @@ export const inputOf = (record: RawRecord, value: DecodedValue): LedgerInput => 
       }
     }
     case 'ticks':
-      return { type: 'tick', ...position, tick: tickOf(value) }
+      return { type: 'tick', ...position, tick: tickOf(record, value) }
     default:
       throw new Error(`records of ${name satisfies never} have no meaning here`)
   }
@@ -80,14 +80,27 @@ const changeOf = <T>(record: RawRecord, value: DecodedValue, times: readonly str
   return change as T
 }
 
-/** Ends of topics that aren't read here could never be passed: time would stand still. */
-const tickOf = (value: DecodedValue): Tick => ({
-  time: time(value.time, 'time'),
+/** How far a ticker's clock may be ahead of the broker's, ms. */
+const TICK_AHEAD_MAX_MS = 300_000
+
+/**
+ * Ends of topics that aren't read here could never be passed: time would stand still. A time beyond the broker's own would be the
+ * ledger's for ever, since time never goes back: one wrong clock, and every hold expires. The broker's time is part of the log
+ * (docs/decisions/0005-future-by-append-time.md), so a replay refuses the same ticks.
+ */
+const tickOf = (record: RawRecord, value: DecodedValue): Tick => ({
+  time: tickTime(record, time(value.time, 'time')),
   ends: (value.ends as Tick['ends']).filter(({ topic }) =>
     INGEST_TOPIC_NAMES.includes(topic as IngestTopicName),
   ),
   actor: text(value.actor),
 })
+
+const tickTime = ({ timestampMs }: RawRecord, timeMs: number): number => {
+  if (timeMs <= timestampMs + TICK_AHEAD_MAX_MS) return timeMs
+  const detail = `time: expected at most ${TICK_AHEAD_MAX_MS} ms beyond the broker's ${timestampMs}, found ${timeMs}`
+  throw new Unreadable('tick_ahead', detail)
+}
 
 const transactionOf = (record: RawRecord, position: InputPosition, value: DecodedValue): LedgerInput => {
   const command = commandOf(record, value)

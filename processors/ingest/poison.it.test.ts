@@ -271,6 +271,26 @@ describe('a record with a card number inside', () => {
 })
 
 describe('the forms of a record', () => {
+  it('keep what has a name of the prototype, up to what is published', async () => {
+    const metadata = { constructor: 'a', toString: 'b', valueOf: 'c' }
+    expect(
+      await sendBefore([record(avro('names', { metadata })), record(json(flat('names', { metadata })))]),
+    ).toEqual([])
+    await fixture.published()
+    const topic = testConsumer([fixture.topic('transactions.processed')])
+    await topic.consumer.start()
+    const records = await readToEnd(topic, fixture.topic('transactions.processed'))
+    await topic.consumer.stop()
+    const values = records.map(({ value }) => value)
+    const decided = await fixture.decode<{ id: string; metadata: object; status: string }>(
+      'processed',
+      values,
+    )
+    const ours = decided.filter(({ id }) => id === 'names')
+    expect(ours.map(({ status }) => status)).toEqual(['applied', 'duplicate'])
+    for (const one of ours) expect(Object.entries(one.metadata).toSorted()).toEqual(Object.entries(metadata))
+  })
+
   it('give the same decision: Avro, JSON with and without its content type, the flat form', async () => {
     const amount = { postings: [{ debit: 'alice', credit: 'bob', amount: 12_345n, currency: 'EUR' }] }
     const posted = (id: string) => ({
