@@ -13,6 +13,7 @@ import { Problem, problemOf, problemSchema, sendProblem } from '#api/problem.ts'
 import { registerChangeAccounts } from '#api/routes/accounts/change-accounts.ts'
 import { registerReadAccounts } from '#api/routes/accounts/read-accounts.ts'
 import { registerBalances } from '#api/routes/balances/balances.ts'
+import { registerDeadLetters } from '#api/routes/operations/dead-letters.ts'
 import { registerOperations } from '#api/routes/operations/operations.ts'
 import { registerReviews } from '#api/routes/reviews/reviews.ts'
 import { registerPostTransactions } from '#api/routes/transactions/post-transactions.ts'
@@ -78,6 +79,7 @@ function registerRoutes(app: FastifyInstance, dependencies: ApiDependencies): vo
   registerPostTransactions(app, dependencies, recent)
   registerReviews(app, dependencies)
   registerOperations(app, dependencies)
+  registerDeadLetters(app, dependencies)
 }
 
 /** A caller's own id where it is harmless to repeat in logs and replies, else a new one. */
@@ -140,7 +142,7 @@ async function describe(app: FastifyInstance): Promise<void> {
         { name: 'transactions', description: 'Posting and reading transactions' },
         { name: 'reviews', description: 'Held transactions' },
         { name: 'compatibility', description: 'Calls of systems that this one replaces' },
-        { name: 'operations', description: 'Health and metrics' },
+        { name: 'operations', description: 'Health, metrics, dead letters' },
       ],
     },
     refResolver: {

@@ -9,7 +9,7 @@ import { type RecordOutcome, readRecordOutcome } from '#cli/record-outcome.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
 import { ConfigurationError, OperatingError, UnreachableError } from '#platform/errors.ts'
 import { makeKafka } from '#platform/kafka/client.ts'
-import { BatchingProducer } from '#platform/kafka/producer.ts'
+import { BatchingProducer, type OutgoingRecord } from '#platform/kafka/producer.ts'
 import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
 import { type LogPosition, readAppliedOffsets } from '#platform/postgres/queries/read-applied-offsets.ts'
 import { type LedgerProgress, readProgress } from '#platform/postgres/queries/read-progress.ts'
@@ -48,6 +48,14 @@ export interface LedgerWriter extends LedgerReader {
    *   applied in time; what publishing throws.
    */
   submit(topic: TopicKey, key: string, record: IngestRecord, waitMs: number): Promise<Submission>
+  /** Publishes bytes as they are. @param record.topic without the ledger's prefix @returns their place, likewise */
+  publishBytes(record: OutgoingRecord): Promise<LogPosition>
+  /**
+   * Waits until a record that was published since this was opened is applied; what became of it.
+   *
+   * @throws UnreachableError `engine_unreachable` where it isn't applied in time.
+   */
+  outcomeOf(position: LogPosition, waitMs: number): Promise<RecordOutcome>
 }
 
 /**
@@ -99,6 +107,15 @@ export async function openWriter(context: CommandContext): Promise<LedgerWriter>
   return {
     ...reader,
     submit: (topic, key, record, waitMs) => submit({ context, reader, gateway }, topic, key, record, waitMs),
+    publishBytes: async (record) => {
+      const { topic } = record
+      const position = await producer.send({ ...record, topic: `${ledger.topicPrefix}${topic}` })
+      return { ...position, topic }
+    },
+    outcomeOf: async (position, waitMs) => {
+      await untilApplied({ context, reader }, position, waitMs)
+      return readRecordOutcome(reader.pool, reader.registry, position, reader.progress.sequence)
+    },
   }
 }
 
@@ -137,7 +154,7 @@ function refuseCardNumbers(key: string, record: IngestRecord): void {
 }
 
 async function untilApplied(
-  { context, reader }: Submitter,
+  { context, reader }: Pick<Submitter, 'context' | 'reader'>,
   position: LogPosition,
   waitMs: number,
 ): Promise<void> {

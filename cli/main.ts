@@ -9,6 +9,7 @@ import { registerBench } from '#cli/commands/bench.ts'
 import { registerCache } from '#cli/commands/cache.ts'
 import { registerCards } from '#cli/commands/cards.ts'
 import { registerDemo } from '#cli/commands/demo.ts'
+import { registerDlq } from '#cli/commands/dlq.ts'
 import { registerDoctor } from '#cli/commands/doctor.ts'
 import { registerGenerate } from '#cli/commands/generate.ts'
 import { registerImport } from '#cli/commands/import.ts'
@@ -34,6 +35,7 @@ const registrations: readonly ((program: Command) => void)[] = [
   registerCards,
   registerReviews,
   registerRules,
+  registerDlq,
   registerGenerate,
   registerImport,
   registerApi,

@@ -14,7 +14,9 @@ import { readAccount } from '#platform/postgres/queries/read-account.ts'
 import { readAccountIds, readKnownAccounts } from '#platform/postgres/queries/read-account-ids.ts'
 import { isApplied } from '#platform/postgres/queries/read-applied-offsets.ts'
 import { readBalances } from '#platform/postgres/queries/read-balances.ts'
-import { readDeadLetters } from '#platform/postgres/queries/read-dead-letters.ts'
+import { countDeadLettersAt } from '#platform/postgres/queries/count-dead-letters-at.ts'
+import { readDeadLetter } from '#platform/postgres/queries/read-dead-letter.ts'
+import { type DeadLetterFilter, readDeadLetters } from '#platform/postgres/queries/read-dead-letters.ts'
 import { readEntries } from '#platform/postgres/queries/read-entries.ts'
 import { readOutcomes } from '#platform/postgres/queries/read-outcomes.ts'
 import { readProgress } from '#platform/postgres/queries/read-progress.ts'
@@ -247,7 +249,7 @@ test('a balance at a value time counts what is effective by then', async () => {
   expect(await at(FIXTURE_TIME_MS, new Date(FIXTURE_TIME_MS + 4 * HOUR_MS))).toBe(2n ** 60n)
 })
 
-test('positions, progress, dead letters', async () => {
+test('positions, progress', async () => {
   await ledger.advance({ topic: 'accounts', partition: 0, offset: 41n }, 'local')
   expect(await isApplied(pool, 'local', { topic: 'accounts', partition: 0, offset: 41n })).toBe(true)
   expect(await isApplied(pool, 'local', { topic: 'accounts', partition: 0, offset: 42n })).toBe(false)
@@ -257,16 +259,59 @@ test('positions, progress, dead letters', async () => {
     timeline: 1n,
     publishedSequence: 0n,
   })
-  for (const index of [0, 1, 2]) {
-    await ledger.run(
-      `insert into dead_letters values (5, $1, 'transactions', 0, 9, 'json_invalid', 'broken', null, '\\x7b', 1, '\\x00', null, now())`,
-      [index],
+})
+
+test('dead letters: both ways, by what they are, with the last word about each', async () => {
+  const insert = (
+    index: number,
+    changes: { reason?: string; value?: string; bytes?: number; topic?: string },
+  ) => {
+    const { reason = 'json_invalid', value = '{', bytes = value.length, topic = 'transactions' } = changes
+    return ledger.run(
+      `insert into dead_letters values (5, $1::int, $2, 0, $1::int, $3, 'broken', null, convert_to($4, 'UTF8'), $5,
+         sha256('{'), null, to_timestamp($6::double precision / 1000))`,
+      [index, topic, reason, value, bytes, FIXTURE_TIME_MS + index * HOUR_MS],
     )
   }
-  const letters = await all((before) => readDeadLetters(pool, { before, limit: 2 }))
-  expect(letters.map(({ index }) => index)).toEqual([2, 1, 0])
-  expect(letters[0]?.value?.toString()).toBe('{')
-  expect((await readDeadLetters(pool, { before: null, limit: 2, reason: 'avro_invalid' })).items).toEqual([])
+  await insert(0, {})
+  await insert(1, { reason: 'avro_invalid', topic: 'accounts' })
+  await insert(2, { bytes: 9 })
+  await insert(3, { value: '*' })
+  const decide = (sequence: number, kind: string, outcome: string) =>
+    ledger.run(
+      `insert into commands values ($1::bigint, 0, $2, gen_random_uuid(), true, $3, 'transactions:0:0', '{"a":"b"}', 'olga', 'words',
+         $4, null, 'commands', 0, 0, now(), now())`,
+      [sequence, `c${sequence}`, kind, outcome],
+    )
+  await decide(4, 'dead_letter.discard', 'applied')
+  await decide(6, 'dead_letter.retried', 'applied')
+  await decide(7, 'dead_letter.discard', 'rejected')
+
+  const indexes = async (filter: DeadLetterFilter, order: 'newest' | 'oldest' = 'newest') => {
+    const letters = await all((after) => readDeadLetters(pool, { after, limit: 2, filter, order }))
+    return letters.map(({ index }) => index)
+  }
+  expect(await indexes({})).toEqual([3, 2, 1, 0])
+  expect(await indexes({}, 'oldest')).toEqual([0, 1, 2, 3])
+  expect(await indexes({ reason: 'avro_invalid' })).toEqual([1])
+  expect(await indexes({ topic: 'transactions' })).toEqual([3, 2, 0])
+  expect(await indexes({ status: 'open' })).toEqual([3, 2, 1])
+  expect(await indexes({ status: 'retried' })).toEqual([0])
+  expect(await indexes({ status: 'discarded' })).toEqual([])
+  expect(await indexes({ sequenceMax: 4n })).toEqual([])
+  const since = new Date(FIXTURE_TIME_MS + HOUR_MS)
+  expect(await indexes({ since })).toEqual([3, 2, 1])
+  expect(await indexes({ until: since })).toEqual([0])
+
+  const letters = await all((after) => readDeadLetters(pool, { after, limit: 9, order: 'oldest' }))
+  expect(letters.map(({ kept }) => kept)).toEqual(['whole', 'whole', 'cut', 'masked'])
+  // A command of an earlier batch can't have been about this letter, and one that was refused says nothing.
+  expect(letters[0]?.decided).toMatchObject({ actor: 'olga', reason: 'words', parameters: { a: 'b' } })
+  const letter = await readDeadLetter(pool, { topic: 'transactions', partition: 0, offset: 2n })
+  expect(letter?.value?.toString()).toBe('{')
+  expect(await readDeadLetter(pool, { topic: 'transactions', partition: 0, offset: 1n })).toBeUndefined()
+  const positions = letters.map(({ topic, partition, offset }) => ({ topic, partition, offset }))
+  expect(await countDeadLettersAt(pool, [...positions, { topic: 'cards', partition: 0, offset: 0n }])).toBe(4)
 })
 
 test('the pool can only read, ends long statements, and says when Postgres is away', async () => {
