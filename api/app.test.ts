@@ -304,6 +304,7 @@ test('metrics count requests by route pattern, and the document names every rout
     '/accounts/{id}',
     '/accounts/{id}/entries',
     '/balance/{id}',
+    '/dead-letters',
     '/health/live',
     '/health/ready',
     '/metrics',
