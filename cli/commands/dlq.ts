@@ -157,7 +157,9 @@ function letterText(letter: StoredDeadLetter, key: ShownBytes | null, value: Sho
         ]
   const lines = details([
     ['letter', shown.letter],
-    ...(shown.first_offset === null ? [] : [['stands for', `the records from offset ${shown.first_offset} on`] as const]),
+    ...(shown.first_offset === null
+      ? []
+      : [['stands for', `the records from offset ${shown.first_offset} on`] as const]),
     ['reason', `${shown.reason}: ${shown.detail}`],
     ['recorded', `${shown.recorded_at}, batch ${shown.sequence}`],
     ['status', shown.status],

@@ -74,7 +74,10 @@ function expectOpen(letter: StoredDeadLetter, { again = false }: RetryChanges): 
 function retryValue(letter: StoredDeadLetter, changes: RetryChanges): Buffer | null {
   const name = deadLetterName(letter)
   if (letter.firstOffset !== null)
-    throw refused('dead_letter_stretch', `${name} stands for the records from offset ${letter.firstOffset} on: their producer must send them again`)
+    throw refused(
+      'dead_letter_stretch',
+      `${name} stands for the records from offset ${letter.firstOffset} on: their producer must send them again`,
+    )
   if (changes.value !== undefined) return checked(changes.value)
   if (letter.kept === 'cut')
     throw refused(

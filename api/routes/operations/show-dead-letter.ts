@@ -14,7 +14,8 @@ export const deadLetterSchema = {
     offset: { type: 'string' },
     first_offset: {
       ...nullableText,
-      description: 'Where the letter stands for a stretch of records: its first offset; `offset` is its last.',
+      description:
+        'Where the letter stands for a stretch of records: its first offset; `offset` is its last.',
     },
     sequence: { type: 'string', description: 'The batch that recorded it.' },
     reason: { type: 'string', description: 'Reason code.' },
