@@ -104,6 +104,7 @@ export default {
       '@kafkajs/confluent-schema-registry',
       'avsc',
     ]),
+    onlyAdapter('s3', 'platform/object-storage', ['@aws-sdk/.*']),
     {
       name: 'no-circular',
       comment: 'A circle has no first file to read, and its order of loading decides whether it works.',

@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander'
 import { exitCodes, jsonText } from '#cli/command.ts'
 import { registerAccounts } from '#cli/commands/accounts.ts'
 import { registerApi } from '#cli/commands/api.ts'
+import { registerArchive } from '#cli/commands/archive.ts'
 import { registerBalances } from '#cli/commands/balances.ts'
 import { registerBench } from '#cli/commands/bench.ts'
 import { registerCache } from '#cli/commands/cache.ts'
@@ -40,6 +41,7 @@ const registrations: readonly ((program: Command) => void)[] = [
   registerImport,
   registerApi,
   registerCache,
+  registerArchive,
   registerBench,
 ]
 

@@ -4,6 +4,7 @@
  *   ingest topics → [ingest: read, decode] → [apply: lock the head → load → decide (domain/) → encode → commit] → Postgres
  *   Postgres batches → [publish: Redis → Kafka, outputs and position in one transaction] → output topics
  *   clock → [time: ticks] → ingest topic `ticks`
+ *   Postgres batches and ingest topics → [archive] → object storage
  *
  * The stages meet only in Postgres and Kafka, so each may run in any number of processes: see cli/commands/run.ts.
  */
@@ -37,6 +38,7 @@ import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
 import { AvroDecoder } from '#platform/schema-registry/serde.ts'
 import { systemClock } from '#platform/time/clock.ts'
 import { ALL_TOPICS, INGEST_TOPICS, TOPICS } from '#schemas/topics.ts'
+import { openArchiver } from './archive/open-archiver.ts'
 import { makeChunkDecoder } from './ingest/chunk-decoder.ts'
 import { balanceSinkOf } from './publish/balance-sink.ts'
 import { entriesOfProcessed, type ProcessedValue } from './publish/entries.ts'
@@ -46,7 +48,7 @@ import type { OutputEncoders } from './runtime/outputs.ts'
 import { Processor } from './runtime/processor.ts'
 import { Ticker } from './time/ticker.ts'
 
-export type Role = 'processor' | 'publisher' | 'ticker'
+export type Role = 'processor' | 'publisher' | 'ticker' | 'archiver'
 
 export interface PipelineOptions {
   readonly configuration: Configuration
@@ -87,6 +89,7 @@ export const startPipeline = async (options: PipelineOptions): Promise<Pipeline>
   const parts: Part[] = []
   if (publisher !== null) parts.push(publisher)
   if (options.roles.includes('ticker')) parts.push(makeTicker(options, shared))
+  if (options.roles.includes('archiver')) parts.push(makeArchiver(options, shared))
   if (options.roles.includes('processor')) {
     const processor = makeProcessor(options, shared, () => publisher?.wake())
     parts.push(processor)
@@ -348,6 +351,21 @@ const makePublisher = (options: PipelineOptions, shared: Shared): Publisher => {
     onTakeOver: () => metrics.takeOvers.inc(),
     onIncident: options.onIncident,
   })
+}
+
+const makeArchiver = (options: PipelineOptions, shared: Shared): Part => {
+  const { archiver, close } = openArchiver({
+    configuration: options.configuration,
+    pool: shared.pool,
+    kafka: shared.kafka,
+    schemas: shared.registry,
+    holder: shared.holder,
+    logger: options.logger,
+    onSegment: ({ manifest }) => options.metrics.archived.set(Number(manifest.batches.last)),
+    onIncident: options.onIncident,
+  })
+  shared.onClose(close)
+  return archiver
 }
 
 const makeTicker = (options: PipelineOptions, shared: Shared): Ticker => {

