@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help demo test install clean
+.PHONY: help demo test doctor install clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,6 +12,9 @@ demo: install ## start everything, stream generated transactions, show what happ
 
 test: install ## every check: format, lint, types, boundaries, dead code, unit and integration tests on the real stack
 	@exec node tests/verify.ts
+
+doctor: ## say what this machine lacks, and the command that installs it; needs nothing but Node
+	@node cli/bin/tallystream.mjs doctor
 
 install: node_modules/.package-lock.json ## install the packages, if they are missing or older than the lock file
 

@@ -7,24 +7,33 @@ import { currencyByCode } from '#domain/money/currency.ts'
 const exponentOf = (currency: string): number => {
   const known = currencyByCode(currency)
   if (known === undefined)
-    throw new Problem(422, 'currency_unknown', `No ISO 4217 currency: ${currency.slice(0, 16)}`)
+    throw new Problem(
+      422,
+      'currency_unknown',
+      `currency must be an ISO 4217 code, for example EUR, not "${currency.slice(0, 16)}".`,
+      { members: { property: 'currency' } },
+    )
   return known.exponent
 }
 
 /**
  * Minor units of an amount in major units.
  *
+ * @param property What holds it, for the message.
  * @throws Problem `amount_invalid` where it isn't exact in the currency, `currency_unknown` (422).
  */
-export function readAmount(amount: string | number, currency: string): bigint {
+export function readAmount(amount: string | number, currency: string, property = 'amount'): bigint {
   const amountMinor = parseDecimalAmount(amount, exponentOf(currency))
   if (amountMinor !== null) return amountMinor
   throw new Problem(
     422,
     'amount_invalid',
-    `Expected an amount that is exact in ${currency}, for example "12.75".`,
+    `${property} must be an amount in major units that is exact in ${currency}, for example "${exampleAmount(currency)}".`,
+    { members: { property } },
   )
 }
+
+const exampleAmount = (currency: string): string => showAmount(1275n, currency)
 
 /** Exact decimal text in major units. */
 export const showAmount = (amountMinor: bigint, currency: string): string =>

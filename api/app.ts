@@ -18,6 +18,7 @@ import { registerOperations } from '#api/routes/operations/operations.ts'
 import { registerReviews } from '#api/routes/reviews/reviews.ts'
 import { registerPostTransactions } from '#api/routes/transactions/post-transactions.ts'
 import { registerReadTransactions } from '#api/routes/transactions/read-transactions.ts'
+import { validationProblem } from '#api/validation.ts'
 import { maskCardNumbers } from '#domain/transactions/card-numbers.ts'
 
 /** How long an ordinary request may take: longer than any service behind it may. */
@@ -41,7 +42,10 @@ export async function buildApp(dependencies: ApiDependencies): Promise<FastifyIn
     forceCloseConnections: 'idle',
     genReqId: ({ headers }) => requestId(headers['x-request-id']),
     routerOptions: { maxParamLength: PARAMETER_LENGTH_MAX },
-    ajv: { customOptions: { coerceTypes: true, removeAdditional: false, allowUnionTypes: true } },
+    ajv: {
+      customOptions: { coerceTypes: true, removeAdditional: false, allowUnionTypes: true, verbose: true },
+    },
+    schemaErrorFormatter: validationProblem,
   })
   app.addSchema(problemSchema)
   acceptExactJson(app)

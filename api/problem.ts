@@ -39,6 +39,11 @@ export const problemSchema = {
     code: { type: 'string', examples: ['account_not_found'] },
     detail: { type: 'string' },
     request_id: { type: 'string' },
+    property: {
+      type: 'string',
+      description: 'What of the request it is about.',
+      examples: ['postings/0/amount'],
+    },
   },
 } as const
 
@@ -78,8 +83,7 @@ export function problemOf(error: unknown): Problem {
         : 'The request could not be served.'
     return new Problem(status, error.code, detail, { headers })
   }
-  const { statusCode, code, message, validation } = error as FastifyError
-  if (validation !== undefined) return new Problem(400, 'request_invalid', message)
+  const { statusCode, code, message } = error as FastifyError
   if (statusCode !== undefined && statusCode < 500) {
     return new Problem(statusCode, codeOfFastify(code), message)
   }
@@ -100,6 +104,17 @@ function codeOfFastify(code: string | undefined): string {
   return 'request_invalid'
 }
 
+/** The members of a problem's reply. */
+export const problemBody = (request: FastifyRequest, problem: Problem): Record<string, unknown> => ({
+  type: 'about:blank',
+  title: STATUS_CODES[problem.status] ?? 'Error',
+  status: problem.status,
+  code: problem.code,
+  detail: problem.message,
+  request_id: request.id,
+  ...problem.members,
+})
+
 /** Answers with a problem. */
 export async function sendProblem(
   request: FastifyRequest,
@@ -110,13 +125,5 @@ export async function sendProblem(
     .status(problem.status)
     .headers(problem.headers)
     .type('application/problem+json')
-    .send({
-      type: 'about:blank',
-      title: STATUS_CODES[problem.status] ?? 'Error',
-      status: problem.status,
-      code: problem.code,
-      detail: problem.message,
-      request_id: request.id,
-      ...problem.members,
-    })
+    .send(problemBody(request, problem))
 }

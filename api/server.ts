@@ -9,7 +9,7 @@ import { PositionWaiter } from '#api/gateway/position-waiter.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
 import { UnreachableError } from '#platform/errors.ts'
 import { KafkaAdmin } from '#platform/kafka/admin.ts'
-import { type Kafka, makeKafka } from '#platform/kafka/client.ts'
+import { makeKafka } from '#platform/kafka/client.ts'
 import { BatchingProducer } from '#platform/kafka/producer.ts'
 import type { Logger } from '#platform/observability/logger.ts'
 import { type ApiMetrics, makeApiMetrics } from '#platform/observability/metrics.ts'
@@ -17,10 +17,11 @@ import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
 import { readAppliedOffsets } from '#platform/postgres/queries/read-applied-offsets.ts'
 import { readBalances } from '#platform/postgres/queries/read-balances.ts'
 import { readOutcomes } from '#platform/postgres/queries/read-outcomes.ts'
+import { requireProgress } from '#platform/postgres/queries/read-progress.ts'
 import { BalanceCacheReader } from '#platform/redis/balance-cache-reader.ts'
 import { closeRedis, openRedis, type RedisClient, redisIsUp } from '#platform/redis/client.ts'
 import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
-import { TOPICS } from '#schemas/topics.ts'
+import { ALL_TOPICS, TOPICS } from '#schemas/topics.ts'
 
 export interface ApiServer {
   /** Base address, with the port that was found. */
@@ -40,7 +41,8 @@ const SEND_TIMEOUT_MS = 8000
 /**
  * Starts the API.
  *
- * @throws UnreachableError where Postgres or the brokers don't answer, or the port is taken. Redis may be away.
+ * @throws UnreachableError where Postgres or the brokers don't answer, or the port is taken; ConfigurationError where the
+ *   ledger's tables or topics aren't there. Redis may be away.
  */
 export async function startApi(options: {
   configuration: Configuration
@@ -79,8 +81,10 @@ async function connect(
   const metrics = makeApiMetrics()
   const pool = makePool({ ...postgres, applicationName: 'tallystream api' })
   closers.push(() => pool.close())
-  await pool.query({ text: 'select 1' })
+  await requireProgress(pool, ledger.name)
   const kafka = makeKafka(configuration.kafka, { clientId: 'tallystream-api', logger })
+  const admin = new KafkaAdmin(kafka)
+  closers.push(() => admin.close())
   const producer = new BatchingProducer({
     kafka,
     lingerMs: 2,
@@ -89,6 +93,7 @@ async function connect(
   })
   closers.push(() => producer.close())
   await producer.connect()
+  await admin.requireTopics(ALL_TOPICS.map(({ name }) => `${ledger.topicPrefix}${name}`))
   const redis = openApiRedis(configuration, logger)
   closers.push(() => closeRedis(redis))
   const explain = makeExplainer({
@@ -119,7 +124,7 @@ async function connect(
       readAppliedOffsets: () => readAppliedOffsets(pool, ledger.clusterId),
       onPollFailed: (error) => logger.warn({ err: error }, 'waiting for positions'),
     }),
-    checks: { kafka: kafkaCheck(kafka, ledger.topicPrefix, closers), redis: () => redisIsUp(redis) },
+    checks: { kafka: kafkaCheck(admin, ledger.topicPrefix), redis: () => redisIsUp(redis) },
     options: {
       ...defaultApiOptions,
       compatibilityCurrency: compatibility.currency,
@@ -160,13 +165,7 @@ const makeCache = (
   })
 
 /** Whether the brokers know the topic that requests are published to; asked at most once a second. */
-function kafkaCheck(
-  kafka: Kafka,
-  topicPrefix: string,
-  closers: (() => Promise<void> | void)[],
-): () => Promise<boolean> {
-  const admin = new KafkaAdmin(kafka)
-  closers.push(() => admin.close())
+function kafkaCheck(admin: KafkaAdmin, topicPrefix: string): () => Promise<boolean> {
   const topic = `${topicPrefix}${TOPICS.transactions.name}`
   let checkedAtMs = Number.NEGATIVE_INFINITY
   let answer: Promise<boolean> = Promise.resolve(false)

@@ -1,6 +1,7 @@
 /** What commands that publish many records share: a publisher and a reading pool, opened when first needed and closed with the command. */
 import type { CommandContext } from '#cli/command.ts'
 import { loadConfiguration } from '#cli/configuration.ts'
+import { CONNECT_TIMEOUT_MS, requireTopics } from '#cli/ledger-client.ts'
 import { waitUntilApplied } from '#connectors/ingest/applied.ts'
 import { IngestPublisher } from '#connectors/ingest/publisher.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
@@ -8,7 +9,7 @@ import { ConfigurationError } from '#platform/errors.ts'
 import { makeKafka } from '#platform/kafka/client.ts'
 import type { RecordPosition } from '#platform/kafka/producer.ts'
 import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
-import { readProgress } from '#platform/postgres/queries/read-progress.ts'
+import { requireProgress } from '#platform/postgres/queries/read-progress.ts'
 import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
 
 /** How long nothing may move before a command gives up waiting for its records to be applied. */
@@ -34,6 +35,7 @@ export class BulkClient {
         ...this.configuration.postgres,
         applicationName: 'tallystream-cli',
         connectionsMax: 2,
+        connectTimeoutMs: CONNECT_TIMEOUT_MS,
         statementTimeoutMs: STATEMENT_TIMEOUT_MS,
       })
       this.#pool = pool
@@ -42,7 +44,7 @@ export class BulkClient {
     return this.#pool
   }
 
-  /** Errors as IngestPublisher.open. */
+  /** Errors as IngestPublisher.open; ConfigurationError where tables or topics are missing. */
   publisher(): Promise<IngestPublisher> {
     this.#publisher ??= this.#openPublisher()
     return this.#publisher
@@ -68,16 +70,17 @@ export class BulkClient {
 
   /** The ledger's own time: the last applied tick, ms. @throws ConfigurationError before `migrate` */
   async ledgerTimeMs(): Promise<number> {
-    const progress = await readProgress(this.pool)
-    if (progress === undefined)
-      throw new ConfigurationError('there is no ledger yet: npx tallystream migrate')
-    return progress.tickMs
+    return (await requireProgress(this.pool, this.configuration.ledger.name)).tickMs
   }
 
   async #openPublisher(): Promise<IngestPublisher> {
-    const { kafka, schemaRegistry, ledger } = this.configuration
+    const { schemaRegistry, ledger } = this.configuration
+    const kafka = makeKafka(this.configuration.kafka, { clientId: 'tallystream-cli' })
+    // In the order in which they are made, so that the first that is missing is the one that is named.
+    await requireProgress(this.pool, ledger.name)
+    await requireTopics(kafka, ledger.topicPrefix)
     const publisher = await IngestPublisher.open({
-      kafka: makeKafka(kafka, { clientId: 'tallystream-cli' }),
+      kafka,
       registry: new SchemaRegistry(schemaRegistry),
       topicPrefix: ledger.topicPrefix,
     })

@@ -1,6 +1,6 @@
 /** What every command promises, seen from outside the process: streams, exit codes, help, signals. */
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -126,17 +126,24 @@ function commandsIn(help: string): string[] {
 }
 
 test('every command and subcommand has --help with an example and --json', async () => {
-  let level = commandsIn((await run([main, '--help'])).stdout).map((name) => [name])
+  const { stdout } = await run([main, '--help'])
+  expect(stdout).toMatch(/Examples:\n {2}npx tallystream demo\n/)
+  expect(stdout).toMatch(/Exit codes: /)
+  let level = commandsIn(stdout).map((name) => [name])
   expect(level.length).toBeGreaterThan(1)
   while (level.length > 0) level = (await atOnce(level, checkHelp)).flat()
 })
 
-/** The paths of the subcommands; of a command without any the help text is looked at. */
+/** The paths of the subcommands; every help text has an example and the exit codes, that of a command also its --json. */
 async function checkHelp(path: string[]): Promise<string[][]> {
   const { stdout, exitCode } = await run([main, ...path, '--help'])
   expect(exitCode, path.join(' ')).toBe(0)
+  expect(stdout, path.join(' ')).toMatch(/Exit codes: 0 fine, 1 .*, 2 .*, 3 /)
   const subcommands = commandsIn(stdout)
-  if (subcommands.length > 0) return subcommands.map((name) => [...path, name])
+  if (subcommands.length > 0) {
+    expect(stdout, path.join(' ')).toMatch(new RegExp(`Examples:\\n  npx tallystream ${path.join(' ')} \\w`))
+    return subcommands.map((name) => [...path, name])
+  }
   expect(stdout, path.join(' ')).toContain(`Example:\n  npx tallystream ${path.join(' ')}`)
   expect(stdout, path.join(' ')).toContain('--json')
   return []
@@ -159,6 +166,28 @@ test('a wrong command is a usage error, also as JSON', async () => {
   expect(outcome.exitCode).toBe(2)
   expect(JSON.parse(outcome.stdout)).toMatchObject({ error: { code: 'usage' } })
   expect((await run([main, 'stack', 'reset'])).exitCode).toBe(2)
+})
+
+test('before npm ci doctor says what is missing, and every other command what to run', async () => {
+  const bare = mkdtempSync(join(tmpdir(), 'tallystream-bare-'))
+  for (const file of ['cli/bin/tallystream.mjs', 'infra/local/doctor.mjs']) {
+    cpSync(fileURLToPath(new URL(`../${file}`, import.meta.url)), join(bare, file))
+  }
+  const door = join(bare, 'cli/bin/tallystream.mjs')
+  const doctor = await run([door, 'doctor', '--json'])
+  expect(doctor.exitCode, doctor.stderr).toBe(1)
+  const { findings } = JSON.parse(doctor.stdout) as { findings: { name: string; ok: boolean }[] }
+  expect(findings).toContainEqual(expect.objectContaining({ name: 'packages of the project', ok: false }))
+  expect((await run([door, 'doctor'])).stdout).toContain('make install')
+  const other = await run([door, 'demo'])
+  expect([other.exitCode, other.stdout]).toEqual([2, ''])
+  expect(other.stderr).toContain('make install')
+  rmSync(bare, { recursive: true, force: true })
+})
+
+test('a client that goes on by itself does not keep a command that has ended', async () => {
+  const outcome = await run(program('setInterval(() => {}, 1000); return { json: 1 }'))
+  expect(outcome.exitCode).toBe(0)
 })
 
 test('doctor names each need once, as text and as JSON', async () => {

@@ -9,6 +9,8 @@ import { ConfigurationError, OperatingError, UnreachableError } from '#platform/
 export const exitCodes = { ok: 0, difference: 1, usage: 2, unreachable: 3 } as const
 /** How long closing may take before the process ends anyway. */
 const CLOSE_TIMEOUT_MS = 20_000
+/** What is left then (a client that goes on trying to connect) may not keep a command that has ended. */
+const LINGER_MAX_MS = 2_000
 /** A Ctrl-C reaches every process of the terminal, and wrappers (npx, make) pass it on once more: so close together, two are one. */
 const SAME_SIGNAL_MS = 500
 
@@ -55,10 +57,32 @@ export function addCommand<Options>(parent: Command, definition: CommandDefiniti
     .option('--json', 'print exactly one JSON document on standard output')
     .addHelpText('after', `\nExample:\n  npx tallystream ${definition.example}`)
   definition.configure?.(command)
+  examples.set(command, definition.example)
   command.action(async () => {
     const options = command.opts<Options & { json?: boolean }>()
     process.exitCode = await execute(definition, options, command.args)
+    setTimeout(() => process.exit(), LINGER_MAX_MS).unref()
   })
+}
+
+const examples = new WeakMap<Command, string>()
+const EXIT_CODES =
+  'Exit codes: 0 fine, 1 a difference found, a request refused or nothing of that name, 2 usage or configuration, 3 a service is not reachable'
+
+/**
+ * Completes the help of a program whose commands are all added: a group shows the examples of its subcommands, and every
+ * help text ends with the exit codes.
+ *
+ * @param firstSteps Command lines, without the program's name, that its own help text shows.
+ */
+export function completeHelp(program: Command, firstSteps: readonly string[]): void {
+  const show = (lines: readonly string[]) => lines.map((line) => `  npx tallystream ${line}`).join('\n')
+  program.addHelpText('after', `\nExamples:\n${show(firstSteps)}`)
+  program.addHelpText('afterAll', `\n${EXIT_CODES}`)
+  for (const group of program.commands) {
+    const lines = group.commands.flatMap((command) => examples.get(command) ?? [])
+    if (lines.length > 0) group.addHelpText('after', `\nExamples:\n${show(lines)}`)
+  }
 }
 
 async function execute<Options>(

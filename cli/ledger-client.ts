@@ -7,21 +7,22 @@ import type { CommandContext } from '#cli/command.ts'
 import { loadConfiguration } from '#cli/configuration.ts'
 import { type RecordOutcome, readRecordOutcome } from '#cli/record-outcome.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
-import { ConfigurationError, OperatingError, UnreachableError } from '#platform/errors.ts'
-import { makeKafka } from '#platform/kafka/client.ts'
+import { OperatingError, UnreachableError } from '#platform/errors.ts'
+import { KafkaAdmin } from '#platform/kafka/admin.ts'
+import { type Kafka, makeKafka } from '#platform/kafka/client.ts'
 import { BatchingProducer, type OutgoingRecord } from '#platform/kafka/producer.ts'
 import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
 import { type LogPosition, readAppliedOffsets } from '#platform/postgres/queries/read-applied-offsets.ts'
-import { type LedgerProgress, readProgress } from '#platform/postgres/queries/read-progress.ts'
+import { type LedgerProgress, requireProgress } from '#platform/postgres/queries/read-progress.ts'
 import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
-import type { TopicKey } from '#schemas/topics.ts'
+import { INGEST_TOPICS, type TopicKey } from '#schemas/topics.ts'
 
 const CLIENT_NAME = 'tallystream-cli'
 /** A person waits: long enough for a broker that restarts, short enough to say that none is there. */
 const KAFKA_TIMEOUT_MS = 10_000
 const CONNECTIONS_MAX = 8
-/** Postgres: a table that isn't there. */
-const UNDEFINED_TABLE = '42P01'
+/** A service that refuses says so at once; one on a busy machine gets this long. */
+export const CONNECT_TIMEOUT_MS = 10_000
 
 /** Reads one ledger. */
 export interface LedgerReader {
@@ -69,40 +70,26 @@ export async function openReader(context: CommandContext): Promise<LedgerReader>
     ...configuration.postgres,
     applicationName: CLIENT_NAME,
     connectionsMax: CONNECTIONS_MAX,
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
   })
   context.onClose(() => pool.close())
-  const progress = await readProgressOf(pool, configuration.ledger.name)
+  const progress = await requireProgress(pool, configuration.ledger.name)
   return { configuration, pool, registry: new SchemaRegistry(configuration.schemaRegistry), progress }
-}
-
-async function readProgressOf(pool: ReadPool, ledger: string): Promise<LedgerProgress> {
-  const missing = `the ledger "${ledger}" has no tables yet. Run: npx tallystream migrate`
-  try {
-    const progress = await readProgress(pool)
-    if (progress !== undefined) return progress
-  } catch (error) {
-    const { cause } = error as { cause?: { code?: unknown } }
-    if (cause?.code !== UNDEFINED_TABLE) throw error
-    throw new ConfigurationError(missing, { cause: error })
-  }
-  throw new ConfigurationError(missing)
 }
 
 /**
  * Opens the configured ledger for reading and writing; the command's end closes it.
  *
- * @throws as `openReader`; UnreachableError `kafka_unreachable`
+ * @throws as `openReader`; ConfigurationError where the topics are missing; UnreachableError `kafka_unreachable`
  */
 export async function openWriter(context: CommandContext): Promise<LedgerWriter> {
   const reader = await openReader(context)
   const { kafka, ledger } = reader.configuration
-  const producer = new BatchingProducer({
-    kafka: makeKafka(kafka, { clientId: CLIENT_NAME }),
-    lingerMs: 0,
-    sendTimeoutMs: KAFKA_TIMEOUT_MS,
-  })
+  const client = makeKafka(kafka, { clientId: CLIENT_NAME })
+  const producer = new BatchingProducer({ kafka: client, lingerMs: 0, sendTimeoutMs: KAFKA_TIMEOUT_MS })
   context.onClose(() => producer.close())
   await producer.connect()
+  await requireTopics(client, ledger.topicPrefix)
   const gateway = makeIngestGateway({ sender: producer, topicPrefix: ledger.topicPrefix })
   return {
     ...reader,
@@ -116,6 +103,16 @@ export async function openWriter(context: CommandContext): Promise<LedgerWriter>
       await untilApplied({ context, reader }, position, waitMs)
       return readRecordOutcome(reader.pool, reader.registry, position, reader.progress.sequence)
     },
+  }
+}
+
+/** A record to a topic that isn't there would be tried again until the time is over. @throws ConfigurationError */
+export async function requireTopics(kafka: Kafka, topicPrefix: string): Promise<void> {
+  const admin = new KafkaAdmin(kafka, { timeoutMs: KAFKA_TIMEOUT_MS })
+  try {
+    await admin.requireTopics(INGEST_TOPICS.map(({ name }) => `${topicPrefix}${name}`))
+  } finally {
+    await admin.close()
   }
 }
 
@@ -135,7 +132,7 @@ async function submit(
   const { reader, gateway } = submitter
   refuseCardNumbers(key, record)
   // What applies the record comes after this.
-  const { sequence } = await readProgressOf(reader.pool, reader.configuration.ledger.name)
+  const { sequence } = await requireProgress(reader.pool, reader.configuration.ledger.name)
   const position = await gateway.publish(topic, key, record)
   if (waitMs === 0) return { position, outcome: null }
   await untilApplied(submitter, position, waitMs)

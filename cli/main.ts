@@ -1,7 +1,7 @@
 /** The command line: every subcommand by name. What a command does stands in its own file below cli/commands/. */
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
-import { exitCodes, jsonText } from '#cli/command.ts'
+import { completeHelp, exitCodes, jsonText } from '#cli/command.ts'
 import { registerAccounts } from '#cli/commands/accounts.ts'
 import { registerApi } from '#cli/commands/api.ts'
 import { registerArchive } from '#cli/commands/archive.ts'
@@ -45,6 +45,19 @@ const registrations: readonly ((program: Command) => void)[] = [
   registerBench,
 ]
 
+/** From nothing to a first payment, by hand; `demo` does all of it. */
+const FIRST_STEPS = [
+  'demo',
+  'stack up',
+  'migrate',
+  'topics apply',
+  'run',
+  'accounts open bank --currency EUR --class external --unlimited',
+  'accounts open alice --currency EUR',
+  'transactions post --from bank --to alice --amount 12.75 --currency EUR',
+  'balances alice',
+]
+
 function buildProgram(): Command {
   const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
     version: string
@@ -55,13 +68,10 @@ function buildProgram(): Command {
     )
     .version(manifest.version)
     .showHelpAfterError('(--help says more)')
-    .addHelpText(
-      'after',
-      '\nExit codes: 0 fine, 1 a difference found or a request refused, 2 usage or configuration, 3 a service is not reachable',
-    )
   // Before the subcommands: they inherit it.
   program.exitOverride()
   for (const register of registrations) register(program)
+  completeHelp(program, FIRST_STEPS)
   return program
 }
 

@@ -12,7 +12,7 @@ import { hostname } from 'node:os'
 import type { FrameTopic } from '#domain/ledger/batch-record.ts'
 import type { TickInput } from '#domain/ledger/inputs.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
-import { ConfigurationError, type IncidentError, OperatingError } from '#platform/errors.ts'
+import type { IncidentError } from '#platform/errors.ts'
 import { KafkaAdmin } from '#platform/kafka/admin.ts'
 import { type Kafka, makeKafka } from '#platform/kafka/client.ts'
 import { FencedProducer } from '#platform/kafka/fenced-producer.ts'
@@ -176,7 +176,8 @@ const openShared = async ({ configuration, logger }: PipelineOptions): Promise<S
   const admin = new KafkaAdmin(kafka)
   closers.push(() => admin.close())
   try {
-    await expectTopics(admin, configuration.ledger.topicPrefix)
+    const { topicPrefix } = configuration.ledger
+    await admin.requireTopics(ALL_TOPICS.map(({ name }) => `${topicPrefix}${name}`))
   } catch (error) {
     await close()
     throw error
@@ -192,18 +193,6 @@ const openShared = async ({ configuration, logger }: PipelineOptions): Promise<S
     publishedSequence: () => published,
     onClose: (closer) => closers.push(closer),
     close,
-  }
-}
-
-/** @throws ConfigurationError where the ledger's topics aren't there yet */
-const expectTopics = async (admin: KafkaAdmin, topicPrefix: string): Promise<void> => {
-  try {
-    await admin.partitionCounts(ALL_TOPICS.map(({ name }) => `${topicPrefix}${name}`))
-  } catch (error) {
-    if (!(error instanceof OperatingError) || error.code !== 'topic_unknown') throw error
-    throw new ConfigurationError('topics of the ledger are missing. Run: npx tallystream topics apply', {
-      cause: error,
-    })
   }
 }
 

@@ -2,6 +2,7 @@
 /**
  * The door to the command line. Plain JavaScript that an old Node can read: it checks that the packages and the right Node are
  * there, goes on in the project's own Node where the running one is older, and otherwise says in one message what to run.
+ * `doctor` works before anything is installed.
  */
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -33,8 +34,21 @@ function runInOwnNode() {
   })
 }
 
+/** `doctor` before `npm ci`: it says what else `npm ci` and the local services will need. */
+async function examineBare() {
+  const { examineMachine, reportOf } = await import(join(root, 'infra', 'local', 'doctor.mjs'))
+  const { json, text, exitCode } = reportOf(await examineMachine(process.env))
+  const asJson = process.argv.includes('--json')
+  process.stdout.write(`${asJson ? JSON.stringify(json, null, 2) : text}\n`)
+  process.exitCode = exitCode
+}
+
 if (!existsSync(join(root, 'node_modules', 'commander'))) {
-  giveUp(`the packages are not installed. Run in ${root}: npm ci   (or: make demo)`)
+  if (process.argv[2] === 'doctor') await examineBare()
+  else
+    giveUp(
+      `the packages are not installed. Run in ${root}: make install   (make demo does that too; make doctor says what else is missing)`,
+    )
 } else if (Number(process.versions.node.split('.')[0]) >= NODE_MAJOR) {
   await import(main)
 } else if (existsSync(ownNode)) {

@@ -203,7 +203,7 @@ function addList(accounts: Command): void {
       const heading = ['account', 'currency', 'status', 'class', 'balance', 'available']
       return {
         json: { accounts: shown, next },
-        text: table([heading, ...rows], [4, 5]) + moreLine(next),
+        text: rows.length === 0 ? 'no accounts' : table([heading, ...rows], [4, 5]) + moreLine(next),
       }
     },
   })
@@ -258,7 +258,7 @@ function addEntries(accounts: Command): void {
       ]
       return {
         json: { account_id: accountId, entries, next },
-        text: table([heading, ...rows], [4, 7]) + moreLine(next),
+        text: rows.length === 0 ? 'no entries' : table([heading, ...rows], [4, 7]) + moreLine(next),
       }
     },
   })

@@ -160,6 +160,8 @@ function textOf(balances: readonly ShownBalance[], unknown: readonly string[]): 
     each.reserved ?? '',
   ])
   const heading = ['account', 'currency', 'balance', 'available', 'reserved']
-  const missing = unknown.length === 0 ? '' : `\nno such account: ${unknown.join(', ')}`
-  return table([heading, ...rows], [2, 3, 4]) + missing
+  const found = rows.length === 0 ? [] : [table([heading, ...rows], [2, 3, 4])]
+  const missing = unknown.length === 0 ? [] : [`no such account: ${unknown.join(', ')}`]
+  const lines = [...found, ...missing]
+  return lines.length === 0 ? 'no accounts' : lines.join('\n')
 }

@@ -7,7 +7,7 @@ import { OperatingError, UnreachableError } from '#platform/errors.ts'
 import { makePool } from '#platform/postgres/pool.ts'
 import { readAccountIds } from '#platform/postgres/queries/read-account-ids.ts'
 import { readBalances } from '#platform/postgres/queries/read-balances.ts'
-import { readProgress } from '#platform/postgres/queries/read-progress.ts'
+import { requireProgress } from '#platform/postgres/queries/read-progress.ts'
 import { closeRedis, openRedis, untilRedisReady } from '#platform/redis/client.ts'
 import { type RebuildResult, rebuildCache } from '#platform/redis/rebuild-cache.ts'
 
@@ -16,7 +16,7 @@ const REDIS_TIMEOUT_MS = 5000
 /**
  * Rebuilds the cache of the configured ledger.
  *
- * @throws UnreachableError where Postgres or Redis doesn't answer; OperatingError `ledger_missing` before `migrate`; what
+ * @throws UnreachableError where Postgres or Redis doesn't answer; ConfigurationError before `migrate`; what
  *   rebuildCache throws.
  */
 export async function rebuildLedgerCache(
@@ -33,10 +33,7 @@ export async function rebuildLedgerCache(
   })
   try {
     await untilRedisReady(client, REDIS_TIMEOUT_MS)
-    const progress = await readProgress(pool)
-    if (progress === undefined) {
-      throw new OperatingError('ledger_missing', `the schema ${postgres.schema} holds no ledger`)
-    }
+    const progress = await requireProgress(pool, configuration.ledger.name)
     return await rebuildCache(client, {
       keyPrefix: redis.keyPrefix,
       head: { timeline: progress.timeline, sequence: progress.sequence, recordedAtMs: progress.tickMs },

@@ -28,6 +28,7 @@ import { makeEngineMetrics } from '#platform/observability/engine-metrics.ts'
 import { createLogger, type Logger } from '#platform/observability/logger.ts'
 import { migrateLedger } from '#platform/postgres/migrate.ts'
 import { checkBalances } from '#platform/postgres/queries/check-balances.ts'
+import { countFollowUps } from '#platform/postgres/queries/count-follow-ups.ts'
 import { readBalances } from '#platform/postgres/queries/read-balances.ts'
 import { readProgress } from '#platform/postgres/queries/read-progress.ts'
 import { startPipeline } from '#processors/pipeline.ts'
@@ -239,6 +240,7 @@ async function check(
       served.cached > 0,
     transactions: plan.transactions,
     outcomes: summary.expectation.outcomes,
+    followUps: await countFollowUps(client.pool, plan.source),
     perSecond: Math.round((plan.transactions / measured.streamMs) * 1_000),
     firstAppliedMs: Math.round(measured.firstAppliedMs),
     latency: measured.latency,

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { addCommand, exitCodes } from '#cli/command.ts'
 import { loadConfiguration } from '#cli/configuration.ts'
+import { wholeOf } from '#cli/options.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
 import { KafkaAdmin, type TopicDifference, type TopicSpecification } from '#platform/kafka/admin.ts'
 import { makeKafka } from '#platform/kafka/client.ts'
@@ -36,12 +37,25 @@ export const applyTopics = async (
   }
 }
 
-const report = (differences: readonly TopicDifference[], done: string) => ({
+const differenceLine = ({ topic, property, expected, actual }: TopicDifference): string =>
+  property === 'missing' ? `${topic}: missing` : `${topic}: ${property} is ${actual}, expected ${expected}`
+
+/** What the differences need: missing topics can be made, the others are a person's decision. */
+const remedyOf = (differences: readonly TopicDifference[]): string =>
+  differences.some(({ property }) => property === 'missing')
+    ? 'npx tallystream topics apply makes what is missing'
+    : 'existing topics are never changed here: change them with your Kafka tools'
+
+const report = (differences: readonly TopicDifference[]) => ({
   json: { topics: ALL_TOPICS.length, differences },
   text:
-    differences.length === 0 ? done : differences.map((difference) => JSON.stringify(difference)).join('\n'),
+    differences.length === 0
+      ? `${ALL_TOPICS.length} topics are as they should be`
+      : [...differences.map(differenceLine), remedyOf(differences)].join('\n'),
   exitCode: differences.length === 0 ? exitCodes.ok : exitCodes.difference,
 })
+
+const replicationOf = (text: string): number => wholeOf(text, '--replication', { min: 1, max: 100 })
 
 /** Registers `topics` and its subcommands. */
 export function registerTopics(program: Command): void {
@@ -54,8 +68,8 @@ export function registerTopics(program: Command): void {
     example: 'topics apply --replication 1',
     configure: withReplication,
     run: async (_context, { replication }) => {
-      const { differences } = await applyTopics(loadConfiguration(), Number(replication))
-      return report(differences, `${ALL_TOPICS.length} topics are as they should be`)
+      const { differences } = await applyTopics(loadConfiguration(), replicationOf(replication))
+      return report(differences)
     },
   })
   addCommand<{ replication: string }>(topics, {
@@ -67,8 +81,8 @@ export function registerTopics(program: Command): void {
       const configuration = loadConfiguration()
       const admin = new KafkaAdmin(makeKafka(configuration.kafka, { clientId: 'tallystream-cli' }))
       try {
-        const table = topicTable(configuration.ledger.topicPrefix, Number(replication))
-        return report(await admin.checkTopics(table), `${ALL_TOPICS.length} topics are as they should be`)
+        const table = topicTable(configuration.ledger.topicPrefix, replicationOf(replication))
+        return report(await admin.checkTopics(table))
       } finally {
         await admin.close()
       }

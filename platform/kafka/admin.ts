@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type * as KafkaClient from 'kafkajs'
-import { OperatingError } from '#platform/errors.ts'
+import { ConfigurationError, OperatingError } from '#platform/errors.ts'
 import type { Kafka } from './client.ts'
 import { asOperatingError, within } from './client-errors.ts'
 import { kafkajs } from './kafkajs-cures.ts'
@@ -106,6 +106,16 @@ export class KafkaAdmin {
       }
       return differences
     })
+  }
+
+  /** Asks whether all of these are there. @throws ConfigurationError naming the command that makes them */
+  async requireTopics(names: readonly string[]): Promise<void> {
+    const present = new Set(await this.#call('listing topics', async (admin) => await admin.listTopics()))
+    const [first, ...others] = names.filter((name) => !present.has(name))
+    if (first === undefined) return
+    const missing =
+      others.length === 0 ? `the topic ${first} is` : `${first} and ${others.length} more topics are`
+    throw new ConfigurationError(`${missing} missing. Run: npx tallystream topics apply`)
   }
 
   /** Number of partitions of each topic. @throws OperatingError `topic_unknown` */

@@ -76,8 +76,36 @@ test('older calls are refused in their own shape where the ledger would refuse a
   const { app, published } = await buildTestApi()
   const reply = await app.inject(post('/transaction', { from: 1, to: 1, amount: 5 }))
   expect(reply.statusCode).toBe(422)
-  expect(reply.json()).toEqual({ status: 'rejected', reason: 'same_account' })
+  expect(reply.json()).toMatchObject({
+    txn_id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+    status: 'rejected',
+    reason: 'same_account',
+    code: 'same_account',
+    property: 'to',
+  })
   expect(published).toEqual([])
+})
+
+test('a refusal has one shape, whether this gateway or the ledger refused', async () => {
+  const { app } = await buildTestApi({ outcomes: deciding('rejected', () => flatContent) })
+  const wait = { prefer: 'wait=5' }
+  const byLedger = await app.inject(post('/transactions', { id: 't1', from: 1, to: 2, amount: 100 }, wait))
+  const byGateway = await app.inject(post('/transactions', { id: 't1', from: 1, to: 1, amount: 100 }, wait))
+  const problem = { type: 'about:blank', title: 'Unprocessable Entity', status: 422, txn_id: 't1' }
+  for (const reply of [byLedger, byGateway]) {
+    expect(reply.statusCode).toBe(422)
+    expect(reply.headers['content-type']).toContain('application/problem+json')
+    expect(reply.json()).toMatchObject(problem)
+  }
+  expect(byLedger.headers.location).toBe('/transactions/t1')
+  expect(byLedger.json()).toMatchObject({
+    code: 'insufficient_funds',
+    reason: 'insufficient_funds',
+    outcome: 'rejected',
+    sequence: '7',
+    detail: expect.stringContaining('less available'),
+  })
+  expect(byGateway.json()).toMatchObject({ code: 'same_account' })
 })
 
 test('without an outcome in time the answer is 202', async () => {

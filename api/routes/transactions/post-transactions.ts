@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ApiDependencies } from '#api/dependencies.ts'
 import type { RecentlyPublished } from '#api/gateway/recently-published.ts'
-import { Problem, problems } from '#api/problem.ts'
+import { Problem, problemBody, problems } from '#api/problem.ts'
 import { actorOf, idempotencyKeyOf, waitOf } from '#api/request.ts'
 import { shownStatus } from '#api/routes/transactions/show-transaction.ts'
 import { TransactionGateway } from '#api/routes/transactions/transaction-gateway.ts'
@@ -13,6 +13,7 @@ import {
 } from '#api/routes/transactions/transaction-request.ts'
 import { amountSchema, anyAccountIdSchema, currencySchema, outcomeSchema } from '#api/schemas.ts'
 import { KINDS } from '#domain/transactions/outcomes.ts'
+import { REASON_TEXTS } from '#domain/transactions/reason-texts.ts'
 import type { StoredOutcome } from '#platform/postgres/queries/read-outcomes.ts'
 
 const nullableText = (lengthMax: number) => ({ type: ['string', 'null'], maxLength: lengthMax })
@@ -49,7 +50,12 @@ const bodySchema = {
         properties: {
           debit: anyAccountIdSchema,
           credit: anyAccountIdSchema,
-          amount: { type: ['string', 'integer'], maxLength: 20, description: 'Minor units.' },
+          amount: {
+            type: ['string', 'integer'],
+            maxLength: 20,
+            description: 'Minor units.',
+            examples: [1275],
+          },
           currency: currencySchema,
         },
       },
@@ -100,25 +106,21 @@ const headersSchema = {
   },
 } as const
 
-interface Answer {
-  status: number
-  body: object
-}
-
-const answerBody = (request: TransactionRequest, outcome: StoredOutcome): object => ({
-  txn_id: request.command.id,
-  ...(request.command.source === '' ? {} : { source: request.command.source }),
-  status: shownStatus(outcome.status),
+/** What both answers, of success and of refusal, say of a decided transaction. */
+const factsOf = ({ command }: TransactionRequest, outcome: StoredOutcome) => ({
+  txn_id: command.id,
+  ...(command.source === '' ? {} : { source: command.source }),
   ...(outcome.reason === null ? {} : { reason: outcome.reason }),
   sequence: outcome.sequence.toString(),
   recorded_at: outcome.recordedAt.toISOString(),
 })
 
-/** A refused transaction is 422; a held one waits for a reviewer. */
-const answerOf = (request: TransactionRequest, outcome: StoredOutcome, heldStatus: number): Answer => {
-  const body = answerBody(request, outcome)
-  if (outcome.status === 'rejected') return { status: 422, body }
-  return { status: outcome.status === 'held' ? heldStatus : 200, body }
+/** Whoever refuses, this gateway or the ledger: one shape, whose code is the reason. */
+const rejection = (request: TransactionRequest, outcome: StoredOutcome): Problem => {
+  const { reason } = outcome
+  const detail = reason === null ? 'The ledger rejected it.' : `Rejected: ${REASON_TEXTS[reason]}.`
+  const members = { ...factsOf(request, outcome), outcome: outcome.status }
+  return new Problem(422, reason ?? 'rejected', detail, { members })
 }
 
 const locationOf = ({ command }: TransactionRequest): string => {
@@ -145,6 +147,7 @@ export function registerPostTransactions(
       nowMs: nowMs(),
     })
 
+  /** @throws Problem where it is rejected: its code is the ledger's reason */
   const submit = async (
     transaction: TransactionRequest,
     reply: FastifyReply,
@@ -155,8 +158,9 @@ export function registerPostTransactions(
     if (outcome === undefined) {
       return await reply.status(202).send({ txn_id: transaction.command.id, status: 'pending' })
     }
-    const { status, body } = answerOf(transaction, outcome, wait.heldStatus)
-    return await reply.status(status).send(body)
+    if (outcome.status === 'rejected') throw rejection(transaction, outcome)
+    const body = { ...factsOf(transaction, outcome), status: shownStatus(outcome.status) }
+    return await reply.status(outcome.status === 'held' ? wait.heldStatus : 200).send(body)
   }
 
   app.post<{ Body: TransactionBody }>(
@@ -173,8 +177,7 @@ export function registerPostTransactions(
         response: {
           200: { ...outcomeSchema, description: 'Decided.' },
           202: { ...outcomeSchema, description: 'Published, not decided yet; or held for review.' },
-          422: refusedSchema,
-          ...problems(400, 409, 413, 415, 503),
+          ...problems(400, 409, 413, 415, 422, 503),
         },
       },
     },
@@ -204,7 +207,7 @@ export function registerPostTransactions(
           response: {
             200: { ...outcomeSchema, description: 'Completed.' },
             202: { ...outcomeSchema, description: 'Not decided in time.' },
-            422: refusedSchema,
+            422: refusedAsOutcomeSchema,
             ...problems(400, 409, 413, 415, 503),
           },
         },
@@ -214,23 +217,42 @@ export function registerPostTransactions(
         try {
           return await submit(requestOf(request), reply, { waitMs, heldStatus: 422 })
         } catch (error) {
-          return await refusedAsOutcome(error, reply)
+          return await refusedAsOutcome(error, request, reply)
         }
       },
     )
   }
 }
 
-/** Older clients know one shape of refusal, whoever refused: here what never came to the ledger. */
-async function refusedAsOutcome(error: unknown, reply: FastifyReply): Promise<FastifyReply> {
+/** Older clients read `txn_id`, `status` and `reason` of a refusal, whoever refused; what a problem says stands beside them. */
+async function refusedAsOutcome(
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
   if (!(error instanceof Problem) || error.status !== 422 || error.code === 'card_number_refused') throw error
-  return await reply.status(422).send({ status: 'rejected', reason: error.code })
+  const body = { ...problemBody(request, error), status: 'rejected', reason: error.code }
+  return await reply.status(422).send(body)
 }
 
-const refusedSchema = {
-  description: 'Rejected or held, with the reason.',
+const refusedAsOutcomeSchema = {
+  description: 'Rejected or held, with the reason; and what a problem says, but for `status`.',
   content: {
-    'application/json': { schema: outcomeSchema },
+    'application/json': {
+      schema: {
+        type: 'object',
+        properties: {
+          ...outcomeSchema.properties,
+          status: { type: 'string', enum: ['rejected', 'held'] },
+          title: { type: 'string' },
+          code: { type: 'string' },
+          detail: { type: 'string' },
+          property: { type: 'string' },
+          request_id: { type: 'string' },
+        },
+        examples: [{ txn_id: 'pay-1', status: 'rejected', reason: 'insufficient_funds' }],
+      },
+    },
     'application/problem+json': { schema: { $ref: 'Problem#' } },
   },
 } as const

@@ -5,9 +5,12 @@ import type { ApiOptions } from '#api/dependencies.ts'
 import type { IngestRecord } from '#api/gateway/ingest-gateway.ts'
 import { Problem } from '#api/problem.ts'
 import { timeOf } from '#api/request.ts'
+import { currencyByCode } from '#domain/money/currency.ts'
 import { contentHash, transactionKey } from '#domain/transactions/canonical.ts'
 import type { Position, Posting, TransactionCommand } from '#domain/transactions/command.ts'
-import type { TransactionKind } from '#domain/transactions/outcomes.ts'
+import { AMOUNT_MINOR_MAX } from '#domain/transactions/limits.ts'
+import type { ReasonCode, TransactionKind } from '#domain/transactions/outcomes.ts'
+import { REASON_TEXTS } from '#domain/transactions/reason-texts.ts'
 import { validateTransaction } from '#domain/transactions/validate.ts'
 
 type AccountId = string | number
@@ -73,11 +76,27 @@ const NO_CLOCK = { nowMs: 2 ** 52, futureToleranceMs: 0, occurredFromMs: null }
  *   the ledger would refuse the record whatever it holds.
  */
 export function transactionRequest(body: TransactionBody, context: RequestContext): TransactionRequest {
-  const { postings, mayOpenAccounts } = postingsOf(body, context.options)
   const givenId = idOf(body.id, context.idempotencyKey)
+  const id = givenId ?? randomUUID()
+  try {
+    return requestOf(body, context, { id, idGiven: givenId !== undefined })
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error
+    // Whoever asks about a refusal names it by the id that the transaction would have had.
+    const { status, code, message, headers, members } = error
+    throw new Problem(status, code, message, { headers, members: { txn_id: id, ...members } })
+  }
+}
+
+function requestOf(
+  body: TransactionBody,
+  context: RequestContext,
+  { id, idGiven }: { id: string; idGiven: boolean },
+): TransactionRequest {
+  const { postings, mayOpenAccounts } = postingsOf(body, context.options)
   const occurredAtMs = timeMs(body.occurredAt, 'occurredAt')
   const command: TransactionCommand = {
-    id: givenId ?? randomUUID(),
+    id,
     source: body.source ?? '',
     kind: body.kind ?? 'post',
     postings,
@@ -98,15 +117,56 @@ export function transactionRequest(body: TransactionBody, context: RequestContex
     after: afterOf(body.after),
   }
   const reason = validateTransaction(command, NO_CLOCK)
-  if (reason !== null) throw new Problem(422, reason, `The ledger refuses such a transaction: ${reason}.`)
+  if (reason !== null) throw refused(reason, propertyOf(reason, command, body))
   const { occurredAt, ...rest } = command
   return {
     command,
     occurredAtGiven: occurredAtMs !== null,
     key: transactionKey(command.source, command.id),
-    idGiven: givenId !== undefined,
+    idGiven,
     mayOpenAccounts,
     record: occurredAtMs === null ? rest : { ...rest, occurredAt },
+  }
+}
+
+function refused(reason: ReasonCode, property: string | undefined): Problem {
+  const subject = property === undefined ? '' : `${property}: `
+  return new Problem(422, reason, `${subject}${REASON_TEXTS[reason]}.`, {
+    members: property === undefined ? {} : { property },
+  })
+}
+
+/** Reasons that are about one property whatever the form. */
+const PROPERTIES: Partial<Record<ReasonCode, string>> = {
+  id_invalid: 'id',
+  kind_unknown: 'kind',
+  postings_count: 'postings',
+  parent_required: 'parentId',
+  parent_not_allowed: 'parentId',
+  country_invalid: 'country',
+  uetr_invalid: 'uetr',
+}
+
+/** The property of the body that a reason is about, by the names of the form that the client used. */
+function propertyOf(
+  reason: ReasonCode,
+  command: TransactionCommand,
+  body: TransactionBody,
+): string | undefined {
+  const { postings } = command
+  const inPosting = (flat: string, full: string, isWrong: (posting: Posting) => boolean) =>
+    body.postings === undefined ? flat : `postings/${postings.findIndex(isWrong)}/${full}`
+  switch (reason) {
+    case 'amount_not_positive':
+      return inPosting('amount', 'amount', ({ amount }) => amount <= 0n)
+    case 'amount_too_large':
+      return inPosting('amount', 'amount', ({ amount }) => amount > AMOUNT_MINOR_MAX)
+    case 'currency_unknown':
+      return inPosting('currency', 'currency', ({ currency }) => currencyByCode(currency) === undefined)
+    case 'same_account':
+      return inPosting(body.to === undefined ? 'user_id' : 'to', 'credit', (p) => p.debit === p.credit)
+    default:
+      return PROPERTIES[reason]
   }
 }
 
@@ -161,7 +221,10 @@ function postingsOf(
 function postingOf(posting: NonNullable<TransactionBody['postings']>[number], place: number): Posting {
   const digits = String(posting.amount)
   if (!/^-?\d{1,19}$/.test(digits)) {
-    throw new Problem(422, 'amount_invalid', `Expected whole minor units as the amount of posting ${place}.`)
+    const property = `postings/${place}/amount`
+    throw new Problem(422, 'amount_invalid', `${property} must be whole minor units, for example 1275.`, {
+      members: { property },
+    })
   }
   return {
     debit: String(posting.debit),
