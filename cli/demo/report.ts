@@ -75,6 +75,7 @@ export const REASON_GROUPS: Readonly<Record<string, readonly ReasonCode[]>> = {
   ],
   'what it refers to': [
     'parent_unknown',
+    'parent_too_old',
     'parent_not_authorized',
     'parent_not_posted',
     'parent_closed',

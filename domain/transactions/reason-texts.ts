@@ -31,6 +31,7 @@ export const REASON_TEXTS: Readonly<Record<ReasonCode, string>> = {
   card_limit_exceeded: 'the card’s limit, of a transaction or of a day, would be exceeded',
   parent_unknown: 'there is no transaction with the parent’s id and source',
   parent_not_authorized: 'the parent is not an authorization',
+  parent_too_old: 'the parent is older than what may still be captured, voided or reversed',
   parent_not_posted: 'the parent was not posted',
   parent_closed: 'the parent is settled already: captured, voided, expired or reversed in full',
   posting_not_in_parent: 'a posting is not one of the parent’s',
