@@ -20,6 +20,7 @@ import { IngestConsumer } from '#platform/kafka/ingest-consumer.ts'
 import { BatchingProducer } from '#platform/kafka/producer.ts'
 import type { EngineMetrics } from '#platform/observability/engine-metrics.ts'
 import type { Logger } from '#platform/observability/logger.ts'
+import { ArchiveProgress, type LedgerOrigin } from '#platform/postgres/archive-progress.ts'
 import { BatchStore } from '#platform/postgres/batch-store.ts'
 import { type EnginePool, makeEnginePool } from '#platform/postgres/engine-pool.ts'
 import { Lease } from '#platform/postgres/lease.ts'
@@ -41,6 +42,7 @@ import { ALL_TOPICS, INGEST_TOPICS, TOPICS } from '#schemas/topics.ts'
 import { openArchiver } from './archive/open-archiver.ts'
 import { makeChunkDecoder } from './ingest/chunk-decoder.ts'
 import { balanceSinkOf } from './publish/balance-sink.ts'
+import { batchEncoder } from './publish/batches.ts'
 import { entriesOfProcessed, type ProcessedValue } from './publish/entries.ts'
 import { Publisher, publisherTransactionalId } from './publish/publisher.ts'
 import { BatchSize } from './runtime/batch-size.ts'
@@ -143,6 +145,8 @@ interface Shared {
   readonly pool: EnginePool
   readonly store: BatchStore
   readonly holder: string
+  /** Timeline and genesis of the ledger. */
+  readonly origin: LedgerOrigin
   /** What the publisher has sent at least; looked at from time to time. */
   publishedSequence(): bigint
   onClose(closer: () => Promise<void> | void): void
@@ -163,6 +167,7 @@ const openShared = async ({ configuration, logger }: PipelineOptions): Promise<S
   })
   closers.push(() => pool.end())
   const store = new BatchStore(pool)
+  const origin = await new ArchiveProgress(pool).readHead()
   let published = (await store.readHead()).publishedSequence
   const refresh = setInterval(() => {
     store.readHead().then(
@@ -189,6 +194,7 @@ const openShared = async ({ configuration, logger }: PipelineOptions): Promise<S
     contracts,
     pool,
     store,
+    origin,
     holder: `${hostname()}:${process.pid}:${Math.floor(performance.timeOrigin)}`,
     publishedSequence: () => published,
     onClose: (closer) => closers.push(closer),
@@ -324,6 +330,7 @@ const makePublisher = (options: PipelineOptions, shared: Shared): Publisher => {
         { registry: shared.registry, contract: shared.contracts.balances, timeline, ready: prepared },
       ),
     entriesOf: (value) => entriesOfProcessed(processed.decode(value), (entry) => entries.encode(entry)),
+    batchOf: batchEncoder(shared.contracts, shared.origin),
     lease: new Lease(shared.pool, {
       name: 'publisher',
       holder: shared.holder,

@@ -93,6 +93,7 @@ export const TOPICS = {
   rulesCurrent: output('rules.current', 'rule-current.avsc', 'rule id', 1, 'compact', ['fraud team']),
   alerts: output('fraud.alerts', 'fraud-alert.avsc', 'transaction id', 1, 'delete', ['fraud team']),
   notifications: output('notifications', 'notification.avsc', 'subject', 1, 'delete', ['operations']),
+  batches: output('ledger.batches', 'ledger-batch.avsc', 'sequence', 1, 'delete', ['recovery', 'auditor']),
   deadLetters: output('transactions.dlq', 'dead-letter.avsc', 'topic-partition-offset', 1, 'delete', [
     'operations',
   ]),

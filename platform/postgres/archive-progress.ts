@@ -3,11 +3,14 @@ import type pg from 'pg'
 import { ConfigurationError } from '#platform/errors.ts'
 import { asOperatingError } from './postgres-errors.ts'
 
-export interface ArchivableHead {
-  readonly sequence: bigint
+export interface LedgerOrigin {
   readonly timeline: bigint
   /** What the chain began with; null in ledgers that were made before it was kept. */
   readonly genesis: { readonly tickMs: number; readonly logicVersion: number } | null
+}
+
+export interface ArchivableHead extends LedgerOrigin {
+  readonly sequence: bigint
 }
 
 export interface ArchivedThrough {

@@ -121,7 +121,7 @@ describe('the chain of batches', () => {
     ['previous hash', (batch: StoredBatch) => ({ ...batch, previousHash: flipped(batch.previousHash) })],
   ])('shows a changed byte in the %s before it is published', (_label, change) => {
     const tampered = [batches[0]!, change(batches[1]!)]
-    expect(() => messagesOf(tampered, { sequence: 0n, hash: null }, '', null)).toThrow(
+    expect(() => messagesOf(tampered, { sequence: 0n, hash: null }, '', null, null)).toThrow(
       expect.objectContaining({ code: 'batch_damaged' }),
     )
   })
@@ -130,12 +130,12 @@ describe('the chain of batches', () => {
     const other = batches[0]!
     const payload = flipped(other.payload)
     const rewritten = { ...other, payload, hash: batchHash(other.previousHash, other.header, payload) }
-    expect(() => messagesOf([rewritten, batches[1]!], { sequence: 0n, hash: null }, '', null)).toThrow(
+    expect(() => messagesOf([rewritten, batches[1]!], { sequence: 0n, hash: null }, '', null, null)).toThrow(
       expect.objectContaining({ code: 'batch_damaged' }),
     )
-    expect(() => messagesOf([batches[0]!, batches[2]!], { sequence: 0n, hash: null }, '', null)).toThrow(
-      expect.objectContaining({ code: 'batch_gap' }),
-    )
+    expect(() =>
+      messagesOf([batches[0]!, batches[2]!], { sequence: 0n, hash: null }, '', null, null),
+    ).toThrow(expect.objectContaining({ code: 'batch_gap' }))
   })
 })
 

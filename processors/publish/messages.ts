@@ -16,6 +16,9 @@ export interface Round {
 /** Entries of one `transactions.processed` value as messages; null switches them off. */
 export type EntriesOf = ((processed: Buffer) => OutputMessage[]) | null
 
+/** The value of `ledger.batches` that stands for a batch; null switches them off. */
+export type BatchOf = ((batch: StoredBatch) => Buffer) | null
+
 /**
  * Makes the messages of some batches that follow each other, for one Kafka transaction.
  * @param previous what was published last: its sequence and, where known, its hash
@@ -26,6 +29,7 @@ export const messagesOf = (
   previous: { readonly sequence: bigint; readonly hash: Buffer | null },
   topicPrefix: string,
   entriesOf: EntriesOf,
+  batchOf: BatchOf,
 ): Round => {
   const messagesByTopic = new Map<string, OutputMessage[]>()
   const balances = new Map<string, Buffer>()
@@ -34,6 +38,12 @@ export const messagesOf = (
   for (const batch of batches) {
     check(batch, before)
     before = { sequence: batch.sequence, hash: batch.hash }
+    if (batchOf !== null) {
+      push(messagesByTopic, `${topicPrefix}ledger.batches`, {
+        key: String(batch.sequence),
+        value: batchOf(batch),
+      })
+    }
     let lastProcessed: OutputMessage | null = null
     for (const frame of readFrames(batch.payload)) {
       if (frame.topic === 'balances') {

@@ -89,6 +89,7 @@ const start = (
       touch: async () => undefined,
     }),
     entriesOf: null,
+    batchOf: null,
     lease: { take: async () => true, release: async () => undefined },
     leaseRenewMs: 50,
     clock: systemClock,

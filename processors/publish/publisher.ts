@@ -6,7 +6,7 @@ import { IncidentError, OperatingError } from '#platform/errors.ts'
 import type { GroupPosition, OutputMessage } from '#platform/kafka/fenced-producer.ts'
 import type { BatchStore, StoredBatch } from '#platform/postgres/batch-store.ts'
 import { atMost, type Clock } from '#platform/time/clock.ts'
-import { type EntriesOf, messagesOf, type Round } from './messages.ts'
+import { type BatchOf, type EntriesOf, messagesOf, type Round } from './messages.ts'
 
 /** What the publisher needs of a producer (platform/kafka/fenced-producer.ts, or a simulated one). */
 export interface PublishingProducer {
@@ -38,6 +38,7 @@ export interface PublisherOptions {
   /** A cache writer for a take-over: everything up to the position has left already. */
   readonly makeSink: (from: { sequence: bigint; recordedAtMs: number; timeline: bigint }) => BalanceSink
   readonly entriesOf: EntriesOf
+  readonly batchOf: BatchOf
   readonly lease: { take(): Promise<boolean>; release(): Promise<void> }
   readonly leaseRenewMs: number
   readonly clock: Clock
@@ -171,7 +172,7 @@ export class Publisher {
     }
     this.idleMs = IDLE_WAIT_MS.first
     const started = this.options.clock.monotonicMs()
-    const round = messagesOf(batches, active, options.topicPrefix, options.entriesOf)
+    const round = messagesOf(batches, active, options.topicPrefix, options.entriesOf, options.batchOf)
     await active.sink.apply(round.balances, round.last)
     await active.producer.publish({
       messagesByTopic: round.messagesByTopic,
