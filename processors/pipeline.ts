@@ -44,7 +44,7 @@ import { makeChunkDecoder } from './ingest/chunk-decoder.ts'
 import { balanceSinkOf } from './publish/balance-sink.ts'
 import { batchEncoder } from './publish/batches.ts'
 import { entriesOfProcessed, type ProcessedValue } from './publish/entries.ts'
-import { Publisher, publisherTransactionalId } from './publish/publisher.ts'
+import { expectNotRestored, Publisher, publisherTransactionalId } from './publish/publisher.ts'
 import { BatchSize } from './runtime/batch-size.ts'
 import type { OutputEncoders } from './runtime/outputs.ts'
 import { Processor } from './runtime/processor.ts'
@@ -238,8 +238,9 @@ const makeProcessor = (options: PipelineOptions, shared: Shared, committed: () =
           logger.error({ incident }, `incident: ${incident.detail}`)
         },
       }),
-    openSession: () =>
-      LedgerSession.open({
+    openSession: async () => {
+      await expectNotRestored({ admin: shared.admin, store: shared.store, topicPrefix, ledger: ledger.name })
+      return await LedgerSession.open({
         connectionString: postgres.url,
         ssl: postgres.sslCa === undefined ? undefined : { ca: postgres.sslCa },
         schema: postgres.schema,
@@ -247,7 +248,8 @@ const makeProcessor = (options: PipelineOptions, shared: Shared, committed: () =
         owner: shared.holder,
         idleInTransactionMs: postgres.transactionTimeoutMs,
         connectTimeoutMs: 5_000,
-      }),
+      })
+    },
     context: {
       ledger: ledger.name,
       encoders: outputEncoders(shared.contracts),

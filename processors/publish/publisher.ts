@@ -237,6 +237,29 @@ export class Publisher {
   }
 }
 
+/**
+ * Nobody may decide on a database that ends before what was published: its next batches would be other ones than those that left.
+ * @throws IncidentError `database_behind_published`, OperatingError of Kafka or Postgres
+ */
+export const expectNotRestored = async (options: {
+  readonly admin: { committedOffset(position: GroupPosition): Promise<bigint | undefined> }
+  readonly store: Pick<BatchStore, 'readHead'>
+  readonly topicPrefix: string
+  readonly ledger: string
+}): Promise<void> => {
+  // Kafka first: the head only grows.
+  const position = await options.admin.committedOffset(publisherGroup(options.topicPrefix, options.ledger))
+  checkNotBehind(position, await options.store.readHead())
+}
+
+const checkNotBehind = (position: bigint | undefined, head: { readonly sequence: bigint }): void => {
+  if (position === undefined || position <= head.sequence) return
+  throw new IncidentError(
+    'database_behind_published',
+    `batch ${position} was published, but the database ends at ${head.sequence}: it was restored to an earlier moment. Stop the engine and run: npx tallystream recover`,
+  )
+}
+
 /** Kafka's position and Postgres must be able to be of the same past. */
 const checkPosition = (
   position: bigint | undefined,
@@ -248,12 +271,7 @@ const checkPosition = (
       `batches up to ${head.publishedSequence} were published, but Kafka holds no position`,
     )
   }
-  if (position !== undefined && position > head.sequence) {
-    throw new IncidentError(
-      'database_behind_published',
-      `batch ${position} was published, but the database ends at ${head.sequence}: it was restored to an earlier moment`,
-    )
-  }
+  checkNotBehind(position, head)
   if (position !== undefined && position < head.publishedSequence) {
     throw new IncidentError(
       'publisher_position_lost',
