@@ -26,6 +26,7 @@ import { type EnginePool, makeEnginePool } from '#platform/postgres/engine-pool.
 import { Lease } from '#platform/postgres/lease.ts'
 import { LedgerSession } from '#platform/postgres/ledger-store/session.ts'
 import { createPartitionsAhead } from '#platform/postgres/migrate.ts'
+import { noteIncident } from '#platform/postgres/positions.ts'
 import { BalanceCacheWriter } from '#platform/redis/balance-cache-writer.ts'
 import { closeRedis, openRedis } from '#platform/redis/client.ts'
 import {
@@ -233,10 +234,7 @@ const makeProcessor = (options: PipelineOptions, shared: Shared, committed: () =
         logger,
         claim: hooks.claim,
         release: hooks.release,
-        onIncident: (incident) => {
-          metrics.incidents.inc({ code: incident.code })
-          logger.error({ incident }, `incident: ${incident.detail}`)
-        },
+        onIncident: hooks.onIncident,
       }),
     openSession: async () => {
       await expectNotRestored({ admin: shared.admin, store: shared.store, topicPrefix, ledger: ledger.name })
@@ -280,6 +278,11 @@ const makeProcessor = (options: PipelineOptions, shared: Shared, committed: () =
       for (const { letter } of effects.deadLetters) metrics.deadLetters.inc({ reason: letter.reason })
     },
     onIncident: options.onIncident,
+    onStopped: (incident) => {
+      noteIncident(shared.pool, ledger.clusterId, incident).catch((error: unknown) => {
+        logger.warn({ err: error }, 'an incident could not be noted beside its position')
+      })
+    },
   })
 }
 

@@ -12,7 +12,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const LINES_MAX = 400
 
 /** Files over LINES_MAX and how long they may be. May only shrink: a file that got shorter lowers its number here. */
-const longFiles: Readonly<Record<string, number>> = { 'platform/kafka/ingest-consumer.ts': 434 }
+const longFiles: Readonly<Record<string, number>> = {}
 
 /** The architecture as a newcomer sees it: each of these folders says what lives in it. */
 const documentedFolders = [

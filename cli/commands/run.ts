@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { addCommand } from '#cli/command.ts'
 import { loadConfiguration } from '#cli/configuration.ts'
-import { ConfigurationError, type IncidentError } from '#platform/errors.ts'
+import { ConfigurationError } from '#platform/errors.ts'
 import { serveMetrics } from '#platform/http/metrics-server.ts'
 import { makeEngineMetrics } from '#platform/observability/engine-metrics.ts'
 import { createLogger } from '#platform/observability/logger.ts'
@@ -35,7 +35,6 @@ export function registerRun(program: Command): void {
       const isArchived = configuration.archive.url !== undefined
       const logger = createLogger({ level: configuration.logLevel, service: 'engine' })
       const metrics = makeEngineMetrics()
-      const incidents: IncidentError[] = []
       const pipeline = await startPipeline({
         configuration,
         roles:
@@ -43,7 +42,6 @@ export function registerRun(program: Command): void {
         logger,
         metrics,
         onIncident: (incident) => {
-          incidents.push(incident)
           metrics.incidents.inc({ code: incident.code })
           logger.error({ code: incident.code }, `incident: ${incident.message}`)
         },
@@ -53,7 +51,7 @@ export function registerRun(program: Command): void {
         host: configuration.api.host,
         port: configuration.api.metricsPort,
         registry: metrics.registry,
-        ready: () => pipeline.ready() && incidents.length === 0,
+        ready: () => pipeline.ready(),
       })
       context.onClose(() => server.close())
       logger.info({ url: server.url }, 'metrics and health')

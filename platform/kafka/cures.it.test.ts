@@ -131,8 +131,16 @@ describe('a position outside of the log', () => {
     expect(reader.incidents).toEqual([{ code: 'position_out_of_range', topic, partition: 0, detail }])
     expect(await reader.consumer.take({ recordsMax: 10, bytesMax: 1000, waitMs: 500 })).toEqual([])
 
+    // Still wrong: the same incident again, and still nothing read.
+    await reader.consumer.readAgain(topic, 0, position)
+    expect(reader.incidents.map(({ code }) => code)).toEqual([
+      'position_out_of_range',
+      'position_out_of_range',
+    ])
+    expect(reader.consumer.status().reading).toEqual([])
+
     positions.set(`${topic}:0`, 5n)
-    await reader.consumer.retake(topic, 0)
+    await reader.consumer.readAgain(topic, 0, 5n)
     expect(valuesOf(await readAll(reader, { count: 5 }))).toEqual(['v5', 'v6', 'v7', 'v8', 'v9'])
     expect(reader.consumer.status().incidents).toEqual([])
     await reader.consumer.stop()

@@ -9,98 +9,46 @@
 import type * as KafkaClient from 'kafkajs'
 import { OperatingError } from '#platform/errors.ts'
 import { KafkaAdmin } from './admin.ts'
-import type { Kafka, KafkaLogger } from './client.ts'
+import { AssignedPartitions } from './assigned-partitions.ts'
 import { asOperatingError, within } from './client-errors.ts'
-import type { FetchedBatch } from './fetched-batch.ts'
+import type {
+  Generation,
+  IngestConsumerOptions,
+  IngestIncident,
+  PartitionLag,
+  TopicPartition,
+} from './ingest-consumer-options.ts'
+import { partitionKey } from './ingest-consumer-options.ts'
 import { assignersFor, type ConsumerGroupInternals } from './kafkajs-cures.ts'
-import { positionsOutside } from './log-ranges.ts'
-import { type IngestChunk, PartitionInbox, takeFairly } from './partition-inbox.ts'
+import type { IngestChunk } from './partition-inbox.ts'
 
-export interface TopicPartition {
-  topic: string
-  partition: number
-}
-
-export interface Generation {
-  memberId: string
-  generationId: number
-}
-
-export type IngestIncidentCode =
-  | 'position_out_of_range'
-  | 'position_not_contiguous'
-  | 'position_unknown'
-  | 'batch_undecodable'
-  | 'checksum_mismatch'
-
-export interface IngestIncident extends TopicPartition {
-  code: IngestIncidentCode
-  detail: string
-}
-
-export interface PartitionLag extends TopicPartition {
-  lag: bigint
-}
-
-export interface IngestConsumerOptions {
-  kafka: Kafka
-  groupId: string
-  topics: readonly string[]
-  sessionTimeoutMs?: number
-  heartbeatIntervalMs?: number
-  rebalanceTimeoutMs?: number
-  /** How long a fetch waits at the broker where nothing is new. */
-  maxWaitTimeMs?: number
-  /** Above this many bytes buffered of one partition, reading it pauses; below half of it, it goes on. */
-  bytesPerPartitionMax?: number
-  /** How long `claim` and `release` may take each. */
-  claimTimeoutMs?: number
-  logger?: KafkaLogger
-  /**
-   * Called once per assignment with all assigned partitions (also with none); reading begins at the offsets it returns, by
-   * `topic:partition`. Where it throws, the consumer leaves the group and joins again after a pause that grows up to 5 s.
-   */
-  claim(assignment: TopicPartition[], generation: Generation): Promise<Map<string, bigint>>
-  /** Called when a claimed assignment is lost or about to be replaced: finish or drop what is in flight. */
-  release(): Promise<void>
-  onIncident(incident: IngestIncident): void
-}
-
-/** A fetch that doesn't begin where expected is dropped and read again; so many in a row and something is wrong for good. */
-const REFUSED_IN_A_ROW_MAX = 20
 const RESTART_PAUSE_MS = { first: 250, most: 5_000 }
 const DRAIN_TIMEOUT_MS = 2_000
 const LEAVE_TIMEOUT_MS = 2_800
 
-/** The key of a partition in maps: `topic:partition`. */
-export const partitionKey = (topic: string, partition: number): string => `${topic}:${partition}`
-
 export class IngestConsumer {
   readonly #options: IngestConsumerOptions
   readonly #admin: KafkaAdmin
-  readonly #bytesMax: number
   readonly #claimTimeoutMs: number
+  readonly #partitions: AssignedPartitions
   #consumer: KafkaClient.Consumer | undefined
   #group: ConsumerGroupInternals | undefined
-  /** Raised by every loss or gain of an assignment; whoever awaited something compares it afterwards. */
-  #epoch = 0
-  #inboxes = new Map<string, PartitionInbox>()
-  #full = new Set<string>()
-  #incidents = new Map<string, IngestIncident>()
   #isClaimed = false
   #transition: Promise<void> = Promise.resolve()
   #restarts = 0
   #restarting: Promise<void> = Promise.resolve()
   #restartTimer: NodeJS.Timeout | undefined
   #isStopped = false
-  #rotation = 0
-  #refusedTotal = 0
-  #wake: (() => void) | undefined
 
   constructor(options: IngestConsumerOptions) {
     this.#options = options
     this.#admin = new KafkaAdmin(options.kafka, { timeoutMs: 10_000 })
-    this.#bytesMax = options.bytesPerPartitionMax ?? 4 * 1024 * 1024
+    this.#partitions = new AssignedPartitions({
+      admin: this.#admin,
+      bytesMax: options.bytesPerPartitionMax ?? 4 * 1024 * 1024,
+      logger: options.logger,
+      onIncident: (incident) => options.onIncident(incident),
+    })
     this.#claimTimeoutMs = options.claimTimeoutMs ?? 10_000
   }
 
@@ -120,20 +68,12 @@ export class IngestConsumer {
 
   /** Takes buffered records of all partitions fairly, as soon as there are some; empty when `waitMs` passed or it was stopped. */
   async take(limits: { recordsMax: number; bytesMax: number; waitMs: number }): Promise<IngestChunk[]> {
-    const deadline = Date.now() + limits.waitMs
-    for (;;) {
-      const taken = takeFairly([...this.#inboxes.values()], limits, this.#rotation)
-      if (taken.length > 0) this.#rotation++
-      for (const { inbox } of taken) this.#resumeIfDrained(inbox)
-      const remainingMs = deadline - Date.now()
-      if (taken.length > 0 || remainingMs <= 0 || this.#isStopped) return taken.map(({ chunk }) => chunk)
-      await this.#somethingArrived(remainingMs)
-    }
+    return await this.#partitions.take(limits, () => this.#isStopped)
   }
 
   /** How far each readable partition is behind the end of its log, as of its last fetch. */
   lag(): PartitionLag[] {
-    return [...this.#inboxes.values()].map(({ topic, partition, lag }) => ({ topic, partition, lag }))
+    return this.#partitions.lag()
   }
 
   /** What an operator needs to see: assigned and readable partitions, those in incident, and the refused fetches so far. */
@@ -143,14 +83,8 @@ export class IngestConsumer {
     incidents: IngestIncident[]
     refusedFetches: number
   } {
-    return {
-      claimed: this.#isClaimed,
-      reading: [...this.#inboxes]
-        .filter(([key]) => !this.#incidents.has(key))
-        .map(([, { topic, partition }]) => ({ topic, partition })),
-      incidents: [...this.#incidents.values()],
-      refusedFetches: this.#refusedTotal,
-    }
+    const { reading, incidents, refusedFetches } = this.#partitions
+    return { claimed: this.#isClaimed, reading, incidents, refusedFetches }
   }
 
   /** Commits positions into the group so that lag tools show something; nothing reads them. Never throws. */
@@ -164,19 +98,22 @@ export class IngestConsumer {
     }
   }
 
-  /** Tries a partition in incident again: claims it alone, checks the position, and reads on. Throws what `claim` throws. */
-  async retake(topic: string, partition: number): Promise<void> {
-    const key = partitionKey(topic, partition)
-    if (!this.#incidents.has(key) || this.#group === undefined) return
-    const epoch = this.#epoch
-    const positions = await within(
-      this.#options.claim([{ topic, partition }], this.#generation()),
-      this.#claimTimeoutMs,
-      'claiming',
-    )
-    if (epoch !== this.#epoch) return
-    this.#incidents.delete(key)
-    await this.#beginReading([{ topic, partition }], positions, epoch)
+  /** Stops reading one partition, whose log isn't what its reader expects; what is buffered of it is dropped. */
+  suspend(topic: string, partition: number): void {
+    this.#partitions.suspend({ topic, partition })
+  }
+
+  /**
+   * Reads an assigned partition that was stopped, by an incident or by `suspend`, from the position that its owner says now. Ends in
+   * an incident again where that is outside of the log.
+   * @throws OperatingError where the brokers can't be asked
+   */
+  async readAgain(topic: string, partition: number, offset: bigint): Promise<void> {
+    if (!this.#isClaimed) return
+    const { epoch } = this.#partitions
+    this.#partitions.suspend({ topic, partition })
+    const positions = new Map([[partitionKey(topic, partition), offset]])
+    await this.#partitions.read([{ topic, partition }], positions, epoch)
   }
 
   /** Leaves the group, releases what was claimed and closes; within 5 s. Never throws. */
@@ -185,7 +122,7 @@ export class IngestConsumer {
     this.#isStopped = true
     clearTimeout(this.#restartTimer)
     this.#lose()
-    this.#wake?.()
+    this.#partitions.wake()
     // Drain first and leave then, so that the next owner need not fence what is just being finished.
     await within(this.#transition, DRAIN_TIMEOUT_MS, 'draining').catch(() => undefined)
     const closing = Promise.all([this.#disconnect(), this.#admin.close()])
@@ -204,9 +141,9 @@ export class IngestConsumer {
           this.#group = group
           this.#lose()
         },
-        deliver: (batch) => this.#consumer === consumer && this.#deliver(batch),
+        deliver: (batch) => this.#consumer === consumer && this.#partitions.deliver(batch),
         positionOutOfRange: (topic, partition) => {
-          if (this.#consumer === consumer) this.#refusedByBroker(topic, partition)
+          if (this.#consumer === consumer) this.#partitions.refusedByBroker(topic, partition)
         },
       }),
       sessionTimeout: options.sessionTimeoutMs ?? 3_000,
@@ -239,10 +176,7 @@ export class IngestConsumer {
 
   /** Drops what is buffered and has the engine release what it claimed. */
   #lose(): void {
-    this.#epoch++
-    this.#inboxes.clear()
-    this.#full.clear()
-    this.#incidents.clear()
+    this.#partitions.begin(undefined)
     if (!this.#isClaimed) return
     this.#isClaimed = false
     this.#inTurn(async () => {
@@ -258,146 +192,29 @@ export class IngestConsumer {
   }
 
   #joined(assignment: Record<string, number[]>): void {
-    const epoch = ++this.#epoch
+    const epoch = this.#partitions.begin(this.#group)
     const partitions = Object.entries(assignment)
       .flatMap(([topic, list]) => list.map((partition) => ({ topic, partition })))
       .sort((a, b) => (a.topic === b.topic ? a.partition - b.partition : a.topic < b.topic ? -1 : 1))
     // In the same tick as the join, so that nothing is fetched from positions that the group remembers.
-    for (const { topic, partition } of partitions) this.#group?.pause([{ topic, partitions: [partition] }])
+    this.#partitions.hold(partitions)
     this.#inTurn(async () => {
-      if (epoch !== this.#epoch) return
+      if (epoch !== this.#partitions.epoch) return
       try {
         this.#isClaimed = true
         const claiming = this.#options.claim(partitions, this.#generation())
         const positions = await within(claiming, this.#claimTimeoutMs, 'claiming')
-        if (epoch !== this.#epoch) return
-        await this.#beginReading(partitions, positions, epoch)
+        if (epoch !== this.#partitions.epoch) return
+        await this.#partitions.read(partitions, positions, epoch)
         this.#restarts = 0
       } catch (error) {
-        if (epoch === this.#epoch) this.#restartLater(error)
+        if (epoch === this.#partitions.epoch) this.#restartLater(error)
       }
     })
   }
 
   #generation(): Generation {
     return { memberId: this.#group?.memberId ?? '', generationId: this.#group?.generationId ?? -1 }
-  }
-
-  async #beginReading(list: TopicPartition[], positions: Map<string, bigint>, epoch: number): Promise<void> {
-    for (const topic of new Set(list.map((entry) => entry.topic))) {
-      const pending = list.filter((entry) => entry.topic === topic)
-      const known = pending.flatMap(({ partition }) => {
-        const offset = positions.get(partitionKey(topic, partition))
-        return offset === undefined ? [] : [{ partition, offset }]
-      })
-      const outside = await positionsOutside(this.#admin, topic, known)
-      if (epoch !== this.#epoch) return
-      for (const { partition } of pending) {
-        const detail = outside.get(partition)
-        const startOffset = positions.get(partitionKey(topic, partition))
-        if (startOffset === undefined) {
-          this.#raise({ code: 'position_unknown', topic, partition, detail: 'claim returned no position' })
-        } else if (detail !== undefined) {
-          this.#raise({ code: 'position_out_of_range', topic, partition, detail })
-        } else {
-          this.#open({ topic, partition }, startOffset)
-        }
-      }
-    }
-  }
-
-  #open({ topic, partition }: TopicPartition, startOffset: bigint): void {
-    const inbox = new PartitionInbox({ topic, partition, startOffset, bytesMax: this.#bytesMax })
-    this.#inboxes.set(partitionKey(topic, partition), inbox)
-    this.#group?.seek({ topic, partition, offset: String(startOffset) })
-    this.#group?.resume([{ topic, partitions: [partition] }])
-  }
-
-  /** Takes a fetch in, or refuses it; called by the client for each partition of each fetch, in order. */
-  #deliver(batch: FetchedBatch): boolean {
-    const { topic, partition } = batch
-    const inbox = this.#inboxes.get(partitionKey(topic, partition))
-    if (inbox === undefined || this.#incidents.has(partitionKey(topic, partition))) return false
-    const fetchedOffset = BigInt(batch.fetchedOffset)
-    if (batch.failure !== undefined && fetchedOffset === inbox.expectedOffset) {
-      this.#raise({
-        code: batch.failure.code as IngestIncidentCode,
-        topic,
-        partition,
-        detail: batch.failure.message,
-      })
-      return false
-    }
-    const { nextOffset, records, bytes } = batch
-    const highWatermark = BigInt(batch.highWatermark)
-    const answer = inbox.accept({
-      topic,
-      partition,
-      fetchedOffset,
-      nextOffset,
-      highWatermark,
-      records,
-      bytes,
-    })
-    if (answer === 'refused') {
-      this.#refuse(inbox, fetchedOffset)
-      return false
-    }
-    if (inbox.isFull && !this.#full.has(partitionKey(topic, partition))) {
-      this.#full.add(partitionKey(topic, partition))
-      this.#group?.pause([{ topic, partitions: [partition] }])
-    }
-    if (answer === 'accepted') this.#wake?.()
-    return true
-  }
-
-  #refuse(inbox: PartitionInbox, fetchedOffset: bigint): void {
-    const { topic, partition, expectedOffset } = inbox
-    this.#refusedTotal++
-    const detail = `fetched at ${fetchedOffset}, expected ${expectedOffset}`
-    if (inbox.refusedInARow >= REFUSED_IN_A_ROW_MAX) {
-      this.#raise({ code: 'position_not_contiguous', topic, partition, detail })
-      return
-    }
-    this.#options.logger?.warn(
-      { topic, partition, detail },
-      'a fetch did not begin where expected; reading again',
-    )
-    this.#group?.seek({ topic, partition, offset: String(expectedOffset) })
-  }
-
-  #refusedByBroker(topic: string, partition: number): void {
-    const inbox = this.#inboxes.get(partitionKey(topic, partition))
-    if (inbox === undefined) return
-    const detail = `the broker refused position ${inbox.expectedOffset}`
-    this.#raise({ code: 'position_out_of_range', topic, partition, detail })
-  }
-
-  /** Stops one partition and says why; what it has buffered was read properly and can still be taken. */
-  #raise(incident: IngestIncident): void {
-    const { topic, partition } = incident
-    const key = partitionKey(topic, partition)
-    this.#group?.pause([{ topic, partitions: [partition] }])
-    this.#full.delete(key)
-    this.#incidents.set(key, incident)
-    this.#options.onIncident(incident)
-  }
-
-  #resumeIfDrained(inbox: PartitionInbox): void {
-    const { topic, partition } = inbox
-    if (!inbox.isBelowHalf || !this.#full.delete(partitionKey(topic, partition))) return
-    this.#group?.resume([{ topic, partitions: [partition] }])
-  }
-
-  async #somethingArrived(timeoutMs: number): Promise<void> {
-    if (this.#wake !== undefined) throw new Error('take() was called while another take() waits')
-    let timer: NodeJS.Timeout | undefined
-    await new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, timeoutMs)
-      this.#wake = resolve
-    })
-    clearTimeout(timer)
-    this.#wake = undefined
   }
 
   /** Leaves and joins again after a pause. Goes on until stopped: a broker that is away is waited for, and `status` says so. */

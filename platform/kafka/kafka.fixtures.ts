@@ -5,13 +5,13 @@ import { promisify } from 'node:util'
 import { inject } from 'vitest'
 import { KafkaAdmin } from './admin.ts'
 import { type Kafka, makeKafka } from './client.ts'
+import { IngestConsumer } from './ingest-consumer.ts'
 import {
-  IngestConsumer,
   type IngestConsumerOptions,
   type IngestIncident,
   partitionKey,
   type TopicPartition,
-} from './ingest-consumer.ts'
+} from './ingest-consumer-options.ts'
 import type { IngestRecord } from './ingest-record.ts'
 import type { IngestChunk } from './partition-inbox.ts'
 

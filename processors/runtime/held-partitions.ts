@@ -17,6 +17,15 @@ export class HeldPartitions {
     return [...this.claims.values()]
   }
 
+  /** Lets go of one. @returns its claim, if it was held */
+  letGo(name: string): ClaimedPartition | undefined {
+    const claim = this.claims.get(name)
+    this.claims.delete(name)
+    this.expected.delete(name)
+    this.unverified.delete(name)
+    return claim
+  }
+
   /** Where reading goes on. @param name 'topic:partition' of one that is held */
   readFrom(name: string): bigint {
     const offset = this.expected.get(name)
@@ -99,10 +108,9 @@ export class HeldPartitions {
     this.unverified.delete(name)
     const isSame = first?.offset === last.offset && lastRecord(first)!.hash.equals(last.hash)
     if (isSame) return null
-    this.claims.delete(name)
     return new IncidentError(
       'topic_recreated',
-      `${name}: the record at offset ${last.offset} isn't the one that was applied; the topic was made anew or is another cluster's`,
+      `the record at offset ${last.offset} isn't the one that was applied; the topic was made anew or is another cluster's`,
     )
   }
 }

@@ -10,14 +10,20 @@ import type { LedgerStore } from '#platform/postgres/ledger-store/store.ts'
 import { atMost, type Clock, pause } from '#platform/time/clock.ts'
 import { BatchApplier, type BatchContext, type BatchResult } from '../apply/batch.ts'
 import type { BatchSize } from './batch-size.ts'
+import { partitionsToClaim } from './claiming.ts'
 import { HeldPartitions } from './held-partitions.ts'
 import { Backlog } from './selection.ts'
+import { type PartitionIncident, StoppedPartitions } from './stopped-partitions.ts'
 
 /** The reader as the processor sees it (platform/kafka/ingest-consumer.ts, or a simulated one). */
 export interface IngestReader {
   start(): Promise<void>
   take(limits: { recordsMax: number; bytesMax: number; waitMs: number }): Promise<IngestChunk[]>
   stop(): Promise<void>
+  /** Stops reading a partition and drops what is buffered of it. */
+  suspend?(topic: string, partition: number): void
+  /** Reads a stopped partition again from a position; see platform/kafka/ingest-consumer.ts. */
+  readAgain?(topic: string, partition: number, offset: bigint): Promise<void>
   /** Records between what was read and the end of each partition. */
   lag?(): { topic: string; partition: number; lag: bigint }[]
   /** Shows positions to lag tools; nothing reads them back. */
@@ -29,6 +35,8 @@ export interface IngestReader {
 export interface ReaderHooks {
   claim(assignment: { topic: string; partition: number }[]): Promise<Map<string, bigint>>
   release(): Promise<void>
+  /** Reading one partition has stopped; topic with the ledger's prefix. */
+  onIncident(incident: PartitionIncident): void
 }
 
 export interface ProcessorLogger {
@@ -51,7 +59,10 @@ export interface ProcessorOptions {
   readonly batchBytesMax: number
   readonly logger: ProcessorLogger
   readonly onBatch: (result: BatchResult) => void
+  /** Something stopped, or a partition did. */
   readonly onIncident: (incident: IncidentError) => void
+  /** A partition has stopped, or has stopped again after it was looked at. */
+  readonly onStopped?: (incident: PartitionIncident) => void
 }
 
 const TAKE_WAIT_MS = 200
@@ -70,6 +81,7 @@ export class Processor {
   private opening: Promise<LedgerStore> | null = null
   private applier: BatchApplier | null = null
   private readonly held = new HeldPartitions()
+  private readonly stopped: StoppedPartitions
   /** The ledger's positions as of the last batch. */
   private positions = new Map<string, bigint>()
   /** Taken from the reader, not yet decoded. */
@@ -82,11 +94,12 @@ export class Processor {
 
   constructor(options: ProcessorOptions) {
     this.options = options
+    this.stopped = new StoppedPartitions(options.clock)
   }
 
-  /** Whether it has partitions and the last attempt to apply did not fail. */
+  /** Whether it has partitions, none is stopped by an incident, and the last attempt to apply did not fail. */
   get ready(): boolean {
-    return this.held.all().length > 0 && this.failures === 0 && !this.stopping
+    return this.held.all().length > 0 && this.stopped.isEmpty && this.failures === 0 && !this.stopping
   }
 
   /** Runs until `stop`. @throws IncidentError where it must not go on. */
@@ -144,6 +157,7 @@ export class Processor {
     const reader = this.options.makeReader({
       claim: (assignment) => this.claim(assignment),
       release: () => this.release(),
+      onIncident: (incident) => this.raise({ ...incident, topic: this.unprefixed(incident.topic) }),
     })
     this.reader = reader
     try {
@@ -159,6 +173,7 @@ export class Processor {
   private async step(): Promise<void> {
     await this.ensureSession()
     if (this.reader === null) await this.startReader()
+    await this.lookAgain()
     if (this.backlog.inputs === 0) await this.fill(TAKE_WAIT_MS)
     const selection = this.backlog.select(
       this.options.batchSize.current,
@@ -212,9 +227,58 @@ export class Processor {
       const inputs = await this.options.decode(chunk)
       if (generation !== this.generation) return
       this.raw.shift()
-      const accepted = this.held.accept(this.nameOf(chunk), chunk, inputs)
-      if (accepted instanceof IncidentError) this.options.onIncident(accepted)
-      else if (accepted !== null) this.backlog.add(accepted)
+      const name = this.nameOf(chunk)
+      const accepted = this.held.accept(name, chunk, inputs)
+      if (accepted instanceof IncidentError) {
+        this.stopReading(chunk, accepted)
+      } else if (accepted !== null) {
+        this.stopped.recovered(name)
+        this.backlog.add(accepted)
+      }
+    }
+  }
+
+  /** The log isn't the one that was applied. */
+  private stopReading(chunk: IngestChunk, { code, message }: IncidentError): void {
+    this.letGo(this.nameOf(chunk))
+    this.reader?.suspend?.(chunk.topic, chunk.partition)
+    const { partition } = chunk
+    this.raise({ topic: this.unprefixed(chunk.topic), partition, code, detail: message })
+  }
+
+  private raise(incident: PartitionIncident): void {
+    const { topic, partition, code, detail } = incident
+    const isNews = this.stopped.raise(incident)
+    this.options.onStopped?.(incident)
+    if (isNews) this.options.onIncident(new IncidentError(code, `${topic}:${partition}: ${detail}`))
+  }
+
+  /** What was read of a partition is worth nothing once it is taken anew. */
+  private letGo(name: string): void {
+    const claim = this.held.letGo(name)
+    if (claim !== undefined) this.backlog.drop(claim)
+    this.raw = this.raw.filter((chunk) => this.nameOf(chunk) !== name)
+  }
+
+  /** Takes stopped partitions anew, each at its own slow pace, and reads on where Postgres says: as before, if nobody moved it. */
+  private async lookAgain(): Promise<void> {
+    const { reader } = this
+    if (reader?.readAgain === undefined) return
+    for (const incident of this.stopped.due()) {
+      const { generation } = this
+      const name = `${incident.topic}:${incident.partition}`
+      const topic = `${this.options.topicPrefix}${incident.topic}`
+      try {
+        this.letGo(name)
+        const positions = await this.take([{ topic, partition: incident.partition }])
+        if (generation !== this.generation) return
+        this.stopped.onTrial(incident)
+        await reader.readAgain(topic, incident.partition, positions.get(`${topic}:${incident.partition}`)!)
+      } catch (error) {
+        if (!(error instanceof OperatingError) || this.session?.isBroken === true) throw error
+        this.stopped.raise(incident)
+        this.options.logger.warn({ code: error.code }, `${name} can't be looked at: ${error.message}`)
+      }
     }
   }
 
@@ -232,28 +296,23 @@ export class Processor {
     // No positions would read as an incident of each partition; a refusal is tried again by nobody, since the reader is stopped next.
     if (this.stopping) throw new OperatingError('processor_stopping', 'the processor is being stopped')
     if (assignment.length === 0) return new Map()
+    const positions = await this.take(assignment)
+    this.options.logger.info({ partitions: positions.size }, 'took partitions')
+    return positions
+  }
+
+  /** Takes partitions in Postgres. @returns where to read each, by its full name */
+  private async take(assignment: { topic: string; partition: number }[]): Promise<Map<string, bigint>> {
     const session = await this.ensureSession()
     const { admin, topicPrefix } = this.options
-    const toClaim = await Promise.all(
-      [...new Set(assignment.map((a) => a.topic))].map(async (topic) => {
-        const ranges = new Map((await admin.ranges(topic)).map((r) => [r.partition, r]))
-        return assignment
-          .filter((a) => a.topic === topic)
-          .map(({ partition }) => ({
-            topic: this.unprefixed(topic),
-            partition,
-            initialOffset: ranges.get(partition)?.start ?? 0n,
-          }))
-      }),
-    )
-    const starts = new Map(toClaim.flat().map((p) => [`${p.topic}:${p.partition}`, p.initialOffset]))
-    const claimed = await session.claim(toClaim.flat())
+    const toClaim = await partitionsToClaim(assignment, admin, topicPrefix)
+    const starts = new Map(toClaim.map((p) => [`${p.topic}:${p.partition}`, p.initialOffset]))
+    const claimed = await session.claim(toClaim)
     for (const claim of claimed) {
       const name = `${claim.topic}:${claim.partition}`
       this.held.hold(claim, starts.get(name)!)
       this.positions.set(name, claim.nextOffset)
     }
-    this.options.logger.info({ partitions: claimed.length }, 'took partitions')
     return new Map(
       claimed.map((c) => [
         `${topicPrefix}${c.topic}:${c.partition}`,
@@ -273,6 +332,7 @@ export class Processor {
   private drop(): void {
     this.generation += 1
     this.held.clear()
+    this.stopped.clear()
     this.raw = []
     this.backlog.clear()
   }

@@ -44,6 +44,12 @@ export class Backlog {
     this.waitingSince.clear()
   }
 
+  /** Drops what is there of one claim: the partition is taken anew. */
+  drop(claim: ClaimedPartition): void {
+    this.chunks = this.chunks.filter((chunk) => chunk.claim !== claim)
+    this.waitingSince.delete(claim)
+  }
+
   /**
    * The next inputs, at most `recordsMax`. @param positions 'topic:partition' → next offset, as last known of the ledger.
    */

@@ -14,6 +14,13 @@ const payment = (id: string) => transactionValue(transactionCommand({ id, occurr
 const payments = (label: string, count: number) =>
   Array.from({ length: count }, (_, n) => payment(`${label}${n}`))
 
+const incidentNoted = async (): Promise<string | null> => {
+  const [row] = await fixture.ledger.rows<{ code: string | null }>(
+    `select incident->>'code' as code from ingest_offsets where topic = 'transactions' and partition = 0`,
+  )
+  return row!.code
+}
+
 const applied = async () => (await fixture.ledger.history()).map(({ id }) => id)
 
 const begin = async (label: string) => {
@@ -63,6 +70,17 @@ it('a log that holds another record where the last applied one was is an inciden
       }),
   )
   expect(await applied()).toEqual(['old0', 'old1', 'old2', 'old3', 'old4'])
+  expect(await incidentNoted()).toBe('topic_recreated')
+
+  // Looked at again and again, it stays as it is; once its position is another one, it goes on without a restart.
+  await fixture.ledger.rows(
+    `update ingest_offsets set next_offset = 0, last_offset = null, last_hash = null, epoch = epoch + 1
+     where topic = 'transactions' and partition = 0`,
+  )
+  await expect.poll(applied, { timeout: 30_000 }).toContain('new8')
+  expect(await applied()).toEqual([...payments('old', 5), ...payments('new', 9)].map(({ id }) => id))
+  expect(await incidentNoted()).toBeNull()
+  expect(fixture.incidents).toEqual([])
 })
 
 it('the same log read on from the last applied record applies each record once', async () => {

@@ -127,7 +127,7 @@ export class LedgerSession implements LedgerStore, Statements {
       )
       const { rows } = await this.query<ClaimRow>(
         'claim-take',
-        `update ingest_offsets o set epoch = epoch + 1, owner = $4, owner_backend_pid = pg_backend_pid(),
+        `update ingest_offsets o set epoch = epoch + 1, owner = $4, incident = null, owner_backend_pid = pg_backend_pid(),
            owner_backend_start = (select backend_start from pg_stat_activity where pid = pg_backend_pid())
          from unnest($2::text[], $3::int[]) as u (t, p)
          where o.cluster_id = $1 and o.topic = u.t and o.partition = u.p
