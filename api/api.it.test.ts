@@ -1,5 +1,6 @@
 /** The API on the real stack, with the engine behind it: what clients post is decided, shown, cached, and survives Redis. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { makeDecisionReader, withRequested } from '#api/gateway/decision-reader.ts'
 import { makeIngestGateway } from '#api/gateway/ingest-gateway.ts'
 import { type ApiServer, startApi } from '#api/server.ts'
 import { LOGIC_VERSION } from '#domain/ledger/state.ts'
@@ -12,8 +13,11 @@ import { makeEngineMetrics } from '#platform/observability/engine-metrics.ts'
 import { createLogger } from '#platform/observability/logger.ts'
 import { migrateLedger } from '#platform/postgres/migrate.ts'
 import { makePool } from '#platform/postgres/pool.ts'
+import type { Cursor } from '#platform/postgres/queries/cursor.ts'
+import { type ListedTransaction, listTransactions } from '#platform/postgres/queries/list-transactions.ts'
 import { isApplied } from '#platform/postgres/queries/read-applied-offsets.ts'
 import { closeRedis, openRedis, untilRedisReady } from '#platform/redis/client.ts'
+import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
 import { type Pipeline, startPipeline } from '#processors/pipeline.ts'
 import { ALL_TOPICS, topicConfiguration } from '#schemas/topics.ts'
 
@@ -270,6 +274,60 @@ test('a held transaction: explained, listed, released by the first reviewer', as
     { cause: 'review', outcome: 'applied', actor: 'eve' },
   ])
   expect((await get('/reviews')).body).toEqual([])
+})
+
+test('refused transactions show what they asked for, in the list and alone', async () => {
+  await funded('poor', '5')
+  const ask = (id: string, body: object) => post('/transactions', { id, ...body }, WAIT)
+  const postings = [
+    { debit: 'poor', credit: 'nobody 1', amount: 700, currency: 'USD' },
+    { debit: 'poor', credit: 'nobody 2', amount: 800, currency: 'USD' },
+  ]
+  const replies = [
+    await ask('refused-1', { from: 'poor', to: 'other', amount: '7.50', currency: 'USD' }),
+    await ask('refused-2', { postings }),
+    await ask('refused-3', { kind: 'capture', parentId: 'nothing', postings: [] }),
+  ]
+  expect(replies.map(({ body }) => body.code)).toEqual([
+    'insufficient_funds',
+    'unknown_account',
+    'parent_unknown',
+  ])
+  const flat = { from: 'poor', to: 'other', amount: 7.5, currency: 'USD', status: 'rejected' }
+  const several = { from: 'poor', to: null, amount: 15, postings: [{ amount: '7.00' }, { amount: '8.00' }] }
+  const nothing = { from: null, to: null, amount: null, currency: null, reason: 'parent_unknown' }
+  const list = (await get('/transactions?status=rejected&limit=3')).body
+  expect(list).toMatchObject([nothing, several, flat])
+  expect((await get('/transactions/refused-1')).body).toMatchObject({ ...flat, entries: [] })
+  expect((await get('/transactions/refused-2')).body).toMatchObject(several)
+  expect((await get('/transactions/refused-3')).body).toMatchObject(nothing)
+})
+
+test('a page that would unpack too much ends early and goes on behind that', async () => {
+  const pool = makePool({ ...configuration.postgres, applicationName: 'test' })
+  const reader = makeDecisionReader({
+    pool,
+    registry: new SchemaRegistry(configuration.schemaRegistry),
+    bytesMax: 1,
+    onFailure: (error) => {
+      throw error
+    },
+  })
+  const statuses = ['rejected'] as const
+  const list = (before: Cursor | null) => listTransactions(pool, { filters: { statuses }, before, limit: 10 })
+  const whole = await list(null)
+  expect(whole.items.length).toBeGreaterThan(2)
+  const seen: ListedTransaction[] = []
+  let page = await withRequested(whole, reader)
+  for (;;) {
+    expect(new Set(page.items.map(({ sequence }) => sequence)).size).toBe(1)
+    seen.push(...page.items)
+    if (page.next === null) break
+    page = await withRequested(await list(page.next), reader)
+  }
+  expect(seen.map(({ id }) => id)).toEqual(whole.items.map(({ id }) => id))
+  expect(seen.find(({ id }) => id === 'refused-1')?.postings).toMatchObject([{ amountMinor: 750n }])
+  await pool.close()
 })
 
 test('a hundred waiting at once are all answered', async () => {

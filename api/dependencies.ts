@@ -1,11 +1,11 @@
 /** What the API needs from outside, handed in by whoever builds it: nothing here opens a connection or reads the environment. */
+import type { DecisionReader } from '#api/gateway/decision-reader.ts'
 import type { IngestGateway } from '#api/gateway/ingest-gateway.ts'
 import type { OutcomeWaiter } from '#api/gateway/outcome-waiter.ts'
 import type { PositionWaiter } from '#api/gateway/position-waiter.ts'
 import type { Logger } from '#platform/observability/logger.ts'
 import type { ApiMetrics } from '#platform/observability/metrics.ts'
 import type { ReadPool } from '#platform/postgres/pool.ts'
-import type { StoredDecision } from '#platform/postgres/queries/transaction-rows.ts'
 import type { BalanceCacheReader } from '#platform/redis/balance-cache-reader.ts'
 
 export interface ApiOptions {
@@ -34,17 +34,6 @@ export const defaultApiOptions: ApiOptions = {
   engineStaleMs: 15_000,
 }
 
-/** What more is known of a decision than the tables hold: the fraud rules that fired, with what they saw. */
-export interface DecisionExplanation {
-  readonly rules: readonly {
-    ruleId: string
-    version: bigint
-    value: bigint
-    threshold: bigint
-    action: string
-  }[]
-}
-
 export interface ApiDependencies {
   readonly pool: ReadPool
   readonly cache: Pick<BalanceCacheReader, 'read' | 'expireOlder'>
@@ -56,11 +45,8 @@ export interface ApiDependencies {
   readonly options: ApiOptions
   /** Whether brokers and Redis answer now. Must settle within about a second and never throw. */
   readonly checks: { kafka(): Promise<boolean>; redis(): Promise<boolean> }
-  /** Reads what the batch record says about a decision; without it the explanation is left out. */
-  readonly explain?: (
-    transactionId: string,
-    decision: StoredDecision,
-  ) => Promise<DecisionExplanation | undefined>
+  /** Reads what the batch records say about decisions. */
+  readonly readDecisions: DecisionReader
   /** The wall clock, ms since 1970 UTC. */
   readonly nowMs: () => number
 }

@@ -41,6 +41,7 @@ export async function buildTestApi(
       },
     },
     outcomes: new OutcomeWaiter({ readOutcomes: async () => [] }),
+    readDecisions: async (places) => places.map(() => undefined),
     positions: new PositionWaiter({ readAppliedOffsets: async () => new Map() }),
     metrics: makeApiMetrics(),
     logger: createLogger({ level: 'debug', service: 'api', write: (line) => lines.push(line) }),

@@ -2,7 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from '#api/app.ts'
 import { type ApiDependencies, type ApiOptions, defaultApiOptions } from '#api/dependencies.ts'
-import { makeExplainer } from '#api/gateway/explain-decision.ts'
+import { makeDecisionReader } from '#api/gateway/decision-reader.ts'
 import { makeIngestGateway } from '#api/gateway/ingest-gateway.ts'
 import { OutcomeWaiter } from '#api/gateway/outcome-waiter.ts'
 import { PositionWaiter } from '#api/gateway/position-waiter.ts'
@@ -96,16 +96,17 @@ async function connect(
   await admin.requireTopics(ALL_TOPICS.map(({ name }) => `${ledger.topicPrefix}${name}`))
   const redis = openApiRedis(configuration, logger)
   closers.push(() => closeRedis(redis))
-  const explain = makeExplainer({
+  const readDecisions = makeDecisionReader({
     pool,
     registry: new SchemaRegistry(configuration.schemaRegistry),
-    onFailure: (error) => logger.warn({ err: error }, 'no explanation of a decision'),
+    onFailure: (error) =>
+      logger.warn({ err: error }, 'what batch records say of decisions could not be read'),
   })
   return {
     pool,
     metrics,
     logger,
-    explain,
+    readDecisions,
     cache: makeCache(configuration, { redis, pool, metrics }),
     gateway: makeIngestGateway({
       sender: producer,

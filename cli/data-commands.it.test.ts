@@ -145,15 +145,22 @@ test('transactions: outcomes, repetitions, refusals, a file, and how they are sh
   expect(conflict).toMatchObject({ status: 'rejected', reason: 'id_conflict' })
   expect(fromFile).toMatchObject({ txn_id: 'file-1', source: 'files', outcome: 'applied' })
   expect(limit).toMatchObject({ account: { overdraft_limit: '5.00', balance: '12.75', available: '17.75' } })
-  const [shown, listed, entries] = await Promise.all([
+  const [shown, listed, refused, entries] = await Promise.all([
     json('transactions show pay-1'),
     json('transactions list --status completed --account bob'),
+    json('transactions list --status rejected'),
     json('accounts entries alice --limit 1'),
   ])
   expect(shown).toMatchObject({ id: 'pay-1', amount: '12.75', status: 'completed', entries: [{}, {}] })
   expect(listed).toMatchObject({
     transactions: [{ id: 'pay-1', from: 'alice', to: 'bob', amount: '12.75' }],
     next: null,
+  })
+  expect(refused).toMatchObject({
+    transactions: [
+      { id: 'pay-1', reason: 'id_conflict', amount: '99.00' },
+      { from: 'bob', to: 'alice', amount: '12.76', reason: 'insufficient_funds' },
+    ],
   })
   expect(entries).toMatchObject({ entries: [{ txn_id: 'file-1', side: 'credit', amount: '500.00' }] })
   const { next } = entries as { next: string }

@@ -1,15 +1,17 @@
 /** `transactions post | show | list`. */
 import { type Command, Option } from 'commander'
 import { showAmount } from '#api/amounts.ts'
-import { makeExplainer } from '#api/gateway/explain-decision.ts'
+import { type DecisionReader, makeDecisionReader, withRequested } from '#api/gateway/decision-reader.ts'
 import {
   showListed,
+  shownPostings,
   shownStatus,
   showTransaction,
   statusOfShown,
+  totalOf,
 } from '#api/routes/transactions/show-transaction.ts'
-import { addCommand } from '#cli/command.ts'
-import { openReader, openWriter } from '#cli/ledger-client.ts'
+import { addCommand, type CommandContext } from '#cli/command.ts'
+import { type LedgerReader, openReader, openWriter } from '#cli/ledger-client.ts'
 import {
   actorOf,
   afterOf,
@@ -40,7 +42,6 @@ import {
   TRANSACTION_CURSOR_LENGTH,
 } from '#platform/postgres/queries/list-transactions.ts'
 import { readTransaction } from '#platform/postgres/queries/read-transaction.ts'
-import type { StoredPosting } from '#platform/postgres/queries/transaction-rows.ts'
 
 type PostOptions = TransactionOptions & WriteOptions
 
@@ -130,33 +131,30 @@ function addShow(transactions: Command): void {
           `there is no transaction ${JSON.stringify(id)} ${place}`,
         )
       }
-      const explain = makeExplainer({
-        pool,
-        registry,
-        onFailure: (error) => context.progress(`without fraud rules: ${(error as Error).message}`),
-      })
-      const explanations = await Promise.all(
-        transaction.decisions.map((decision) => explain(transaction.id, decision)),
+      const records = await decisionReaderOf(context, { pool, registry })(
+        transaction.decisions.map((decision) => ({ ...decision, id: transaction.id })),
       )
-      const posted = transaction.decisions.flatMap((decision) => decision.postings)
-      const postings = posted.length > 0 ? posted : (transaction.hold?.postings ?? [])
-      const json = { ...showTransaction(transaction, explanations), amount: exactAmount(postings) }
+      const postings = shownPostings(transaction, records)
+      const json = { ...showTransaction(transaction, records), amount: totalOf(postings, showAmount) }
       return { json, text: transactionText(json as unknown as ShownTransaction) }
     },
   })
 }
 
-/** Exact decimal text in major units: no client of older systems reads it here. Null where there is none, or several currencies. */
-function exactAmount(postings: readonly StoredPosting[]): string | null {
-  const [first] = postings
-  if (first === undefined || postings.some(({ currency }) => currency !== first.currency)) return null
-  const totalMinor = postings.reduce((total, { amountMinor }) => total + amountMinor, 0n)
-  return showAmount(totalMinor, first.currency)
-}
+const decisionReaderOf = (
+  context: CommandContext,
+  ledger: Pick<LedgerReader, 'pool' | 'registry'>,
+): DecisionReader =>
+  makeDecisionReader({
+    ...ledger,
+    onFailure: (error) =>
+      context.progress(`without fraud rules and what was refused: ${(error as Error).message}`),
+  })
 
+/** With the exact decimal text in major units: no client of older systems reads it here. */
 const showListedExactly = (transaction: ListedTransaction): Record<string, unknown> => ({
   ...showListed(transaction),
-  amount: exactAmount(transaction.postings),
+  amount: totalOf(transaction.postings, showAmount),
 })
 
 /** What of a shown transaction the text repeats. */
@@ -166,16 +164,28 @@ interface ShownTransaction {
   kind: string
   status: string
   reason: string | null
+  from: string | null
+  to: string | null
+  amount: string | null
+  currency: string | null
   recorded_at: string
   entries: { account_id: string; side: string; amount: string; currency: string; posted_after: string }[]
   decisions: { cause: string; outcome: string; reason: string | null; actor: string; recorded_at: string }[]
 }
+
+const amountText = ({ amount, currency }: ShownTransaction): string =>
+  amount === null ? (currency ?? 'several currencies') : `${amount} ${currency}`
 
 function transactionText(shown: ShownTransaction): string {
   const head = details([
     ['transaction', shown.id],
     ['source', shown.source],
     ['kind', shown.kind],
+    ...(shown.from === null && shown.to === null
+      ? []
+      : ([
+          ['money', `${shown.from ?? 'several'} → ${shown.to ?? 'several'}: ${amountText(shown)}`],
+        ] as const)),
     ['status', shown.reason === null ? shown.status : `${shown.status}: ${shown.reason}`],
   ])
   const decisions = table([
@@ -220,8 +230,11 @@ function addList(transactions: Command): void {
         accountId: options.account,
       }
       const [limit, before] = [limitOf(options), afterOf(options, TRANSACTION_CURSOR_LENGTH)]
-      const { pool } = await openReader(context)
-      const page = await listTransactions(pool, { filters, before, limit })
+      const { pool, registry } = await openReader(context)
+      const page = await withRequested(
+        await listTransactions(pool, { filters, before, limit }),
+        decisionReaderOf(context, { pool, registry }),
+      )
       const next = nextOf(page.next)
       return {
         json: { transactions: page.items.map(showListedExactly), next },

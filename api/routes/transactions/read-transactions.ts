@@ -1,6 +1,7 @@
 /** GET /transactions and GET /transactions/{id}. */
 import type { FastifyInstance } from 'fastify'
 import type { ApiDependencies } from '#api/dependencies.ts'
+import { withRequested } from '#api/gateway/decision-reader.ts'
 import type { RecentlyPublished } from '#api/gateway/recently-published.ts'
 import { Problem, problems } from '#api/problem.ts'
 import { cursorOf, linkNext, PAGE_SIZE_DEFAULT, pageQuery, timeOf } from '#api/request.ts'
@@ -45,20 +46,32 @@ const listedSchema = {
     id: { type: 'string' },
     from: {
       ...nullableTextSchema,
-      description: 'Debited account; null where there are several or nothing moved.',
+      description:
+        'Debited account, also where it was held or rejected; null where there are several, or none was named.',
     },
     to: {
       ...nullableTextSchema,
-      description: 'Credited account; null where there are several or nothing moved.',
+      description:
+        'Credited account, also where it was held or rejected; null where there are several, or none was named.',
     },
-    amount: compatibleAmountSchema,
+    amount: {
+      ...compatibleAmountSchema,
+      description: `${compatibleAmountSchema.description} Null where there are several currencies, or an unknown one.`,
+    },
     currency: nullableTextSchema,
     status: statusSchema,
     reason: nullableTextSchema,
     kind: { type: 'string' },
     source: { type: 'string' },
     recorded_at: timeSchema,
-    postings: { type: 'array', items: postingSchema, description: 'Where there are several.' },
+    postings: {
+      type: 'array',
+      description: 'Where there are several. An amount is null where the currency is unknown.',
+      items: {
+        type: 'object',
+        properties: { ...postingSchema.properties, currency: { type: 'string' }, amount: nullableTextSchema },
+      },
+    },
   },
 } as const
 
@@ -171,8 +184,9 @@ export function registerReadTransactions(
         before: cursorOf(cursor, TRANSACTION_CURSOR_LENGTH),
         limit,
       })
-      linkNext(request, reply, page)
-      return page.items.map(showListed)
+      const full = await withRequested(page, dependencies.readDecisions)
+      linkNext(request, reply, full)
+      return full.items.map(showListed)
     },
   )
   app.get<{ Params: { id: string }; Querystring: { source?: string } }>(
@@ -206,12 +220,8 @@ export function registerReadTransactions(
         if (recent.has(key)) return { id, source, status: 'pending' }
         throw new Problem(404, 'transaction_not_found', 'No transaction took this id of this source (yet).')
       }
-      const { explain } = dependencies
-      const explanations =
-        explain === undefined
-          ? []
-          : await Promise.all(transaction.decisions.map((decision) => explain(id, decision)))
-      return showTransaction(transaction, explanations)
+      const places = transaction.decisions.map(({ sequence, index }) => ({ sequence, index, id }))
+      return showTransaction(transaction, await dependencies.readDecisions(places))
     },
   )
 }

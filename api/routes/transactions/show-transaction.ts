@@ -1,6 +1,7 @@
 /** Transactions as the API shows them. */
 import { showAmount, showCompatibleAmount } from '#api/amounts.ts'
-import type { DecisionExplanation } from '#api/dependencies.ts'
+import type { DecisionRecord } from '#api/gateway/decision-reader.ts'
+import { currencyByCode } from '#domain/money/currency.ts'
 import type { TransactionStatus } from '#domain/transactions/outcomes.ts'
 import type { ListedTransaction } from '#platform/postgres/queries/list-transactions.ts'
 import type { StoredTransaction } from '#platform/postgres/queries/read-transaction.ts'
@@ -13,26 +14,48 @@ export const shownStatus = (status: TransactionStatus): string =>
 /** The ledger's word for a shown status. */
 export const statusOfShown = (shown: string): string => (shown === 'completed' ? 'applied' : shown)
 
+/** What a refused transaction asked for may be in a currency that doesn't exist: minor units of it mean nothing. */
+const isKnown = (currency: string): boolean => currencyByCode(currency) !== undefined
+
 const showPosting = (posting: StoredPosting): object => ({
   debit: posting.debit,
   credit: posting.credit,
-  amount: showAmount(posting.amountMinor, posting.currency),
+  amount: isKnown(posting.currency) ? showAmount(posting.amountMinor, posting.currency) : null,
   currency: posting.currency,
 })
 
 const onlyValue = <Value>(values: readonly Value[]): Value | null =>
   new Set(values).size === 1 ? (values[0] ?? null) : null
 
-/** One debit, one credit account, one currency: what `from`, `to` and `amount` say; null where there are several, or nothing is known. */
-function summary(postings: readonly StoredPosting[]): object {
+/** The sum of postings by `show`; null where there is none, several currencies, or an unknown one. */
+export function totalOf<Amount>(
+  postings: readonly StoredPosting[],
+  show: (amountMinor: bigint, currency: string) => Amount,
+): Amount | null {
   const currency = onlyValue(postings.map((posting) => posting.currency))
-  const totalMinor = postings.reduce((total, posting) => total + posting.amountMinor, 0n)
-  return {
-    from: onlyValue(postings.map((posting) => posting.debit)),
-    to: onlyValue(postings.map((posting) => posting.credit)),
-    amount: currency === null ? null : showCompatibleAmount(totalMinor, currency),
+  if (currency === null || !isKnown(currency)) return null
+  return show(
+    postings.reduce((total, posting) => total + posting.amountMinor, 0n),
     currency,
-  }
+  )
+}
+
+/** One debit, one credit account, one currency: what `from`, `to` and `amount` say; null where there are several, or nothing is known. */
+const summary = (postings: readonly StoredPosting[]): object => ({
+  from: onlyValue(postings.map((posting) => posting.debit)),
+  to: onlyValue(postings.map((posting) => posting.credit)),
+  amount: totalOf(postings, showCompatibleAmount),
+  currency: onlyValue(postings.map((posting) => posting.currency)),
+})
+
+/** What it posted; else what it reserved; else, where it was refused, what it had asked for. */
+export function shownPostings(
+  { decisions, hold }: StoredTransaction,
+  records: readonly (DecisionRecord | undefined)[],
+): readonly StoredPosting[] {
+  const posted = decisions.flatMap((decision) => decision.postings)
+  if (posted.length > 0) return posted
+  return hold?.postings ?? records[0]?.requested ?? []
 }
 
 /** An item of the listing. */
@@ -69,7 +92,7 @@ const entriesOf = (decision: StoredDecision): object[] =>
     ]
   })
 
-const showDecision = (decision: StoredDecision, explanation: DecisionExplanation | undefined): object => ({
+const showDecision = (decision: StoredDecision, record: DecisionRecord | undefined): object => ({
   cause: decision.cause,
   outcome: decision.status,
   reason: decision.reason,
@@ -80,10 +103,10 @@ const showDecision = (decision: StoredDecision, explanation: DecisionExplanation
   topic: decision.topic,
   partition: decision.partition,
   offset: decision.offset.toString(),
-  ...(explanation === undefined
+  ...(record === undefined
     ? {}
     : {
-        rules: explanation.rules.map((rule) => ({
+        rules: record.rules.map((rule) => ({
           rule_id: rule.ruleId,
           version: rule.version.toString(),
           value: rule.value.toString(),
@@ -93,14 +116,15 @@ const showDecision = (decision: StoredDecision, explanation: DecisionExplanation
       }),
 })
 
-/** A transaction with its entries and every decision about it. */
+/** A transaction with its entries and every decision about it. @param records by place in the decisions */
 export function showTransaction(
   transaction: StoredTransaction,
-  explanations: readonly (DecisionExplanation | undefined)[],
+  records: readonly (DecisionRecord | undefined)[],
 ): object {
   const { decisions, hold } = transaction
   const last = decisions.at(-1)!
   const posted = decisions.flatMap((decision) => decision.postings)
+  const shown = shownPostings(transaction, records)
   const reversed = [...transaction.reversedMinor].map(([place, amountMinor]) => ({
     posting: place,
     amount: showAmount(amountMinor, posted[place]?.currency ?? ''),
@@ -109,7 +133,8 @@ export function showTransaction(
     id: transaction.id,
     source: transaction.source,
     kind: transaction.kind,
-    ...summary(posted.length > 0 ? posted : (hold?.postings ?? [])),
+    ...summary(shown),
+    ...(shown.length > 1 ? { postings: shown.map(showPosting) } : {}),
     status: shownStatus(last.status),
     reason: last.reason,
     occurred_at: transaction.occurredAt.toISOString(),
@@ -120,8 +145,8 @@ export function showTransaction(
     end_to_end_id: transaction.endToEndId,
     uetr: transaction.uetr,
     entries: decisions.flatMap(entriesOf),
-    decision: showDecision(last, explanations.at(-1)),
-    decisions: decisions.map((decision, place) => showDecision(decision, explanations[place])),
+    decision: showDecision(last, records.at(-1)),
+    decisions: decisions.map((decision, place) => showDecision(decision, records[place])),
     hold:
       hold === null
         ? null
