@@ -99,6 +99,16 @@ export const advance = (state: TickState, name: string, nextOffset: bigint): num
   return open.size > 0 ? NONE : applyDue(state)
 }
 
+/** Whether a pending tick applies once the partitions are read up to `reached` ('topic:partition' → next offset). Changes nothing. */
+export const appliesBy = (state: TickState, reached: ReadonlyMap<string, bigint>): boolean => {
+  const first = state.pending[0]
+  if (first === undefined) return false
+  for (const [name, end] of first.open) {
+    if ((state.passed.get(name) ?? 0n) < end && (reached.get(name) ?? 0n) < end) return false
+  }
+  return true
+}
+
 /** Applies pending ticks from the oldest on, as long as nothing is open. */
 const applyDue = (state: TickState): number[] => {
   let times: number[] | null = null

@@ -1,8 +1,8 @@
 /** Contiguity, splitting and fairness of what is taken. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type IngestChunk, PartitionInbox, takeFairly } from './partition-inbox.ts'
 import type { IngestRecord } from './ingest-record.ts'
+import { type IngestChunk, PartitionInbox, takeFairly } from './partition-inbox.ts'
 
 const RECORD_BYTES = 10
 const UNLIMITED = { recordsMax: 1e9, bytesMax: 1e9 }

@@ -6,7 +6,14 @@ import { NO_HORIZONS } from '#domain/ledger/horizons.ts'
 import { collectNeeds } from '#domain/ledger/needs.ts'
 import { type BatchEffects, type LedgerState, LOGIC_VERSION } from '#domain/ledger/state.ts'
 import { IncidentError, OperatingError } from '#platform/errors.ts'
-import type { LedgerCache, LedgerStore, LockedHead } from '#platform/postgres/ledger-store/store.ts'
+import { cachedState } from '#platform/postgres/ledger-store/cached-state.ts'
+import type {
+  EncodedBatch,
+  LedgerCache,
+  LedgerStore,
+  LockedHead,
+  PartitionProgress,
+} from '#platform/postgres/ledger-store/store.ts'
 import type { Clock } from '#platform/time/clock.ts'
 import { headerOf, type PartitionInputs, progressOf } from '../runtime/batch-header.ts'
 import { type OutputEncoders, writeOutputs } from '../runtime/outputs.ts'
@@ -36,102 +43,189 @@ export interface BatchResult {
   readonly phases: Readonly<Record<'lock' | 'load' | 'decide' | 'encode' | 'commit', number>>
 }
 
+/** A batch that was decided and sent to Postgres. */
+export interface SentBatch {
+  /** Inputs decided, by place in the given selection. */
+  readonly consumed: number
+  /** Where the ledger stands after it: 'topic:partition' → next offset. */
+  readonly positions: ReadonlyMap<string, bigint>
+  /** Settles when Postgres has committed. Rejects like `send`; then nothing is known to have been applied. */
+  readonly committed: Promise<BatchResult>
+}
+
+/** The ledger as this processor knows it: true for one head only. */
+interface Known {
+  readonly head: LockedHead
+  readonly cache: LedgerCache
+}
+
+type Phases = ReturnType<typeof phaseClock>
+
 /** What makes and keeps the serial history of one processor: its cache, its buffers, what it knows of the head. */
 export class BatchApplier {
   private readonly context: BatchContext
   private readonly writer = new FrameWriter()
-  private cache: LedgerCache = emptyCache()
-  /** Hash of the head that the cache is as of. */
-  private cachedHash: Buffer | null = null
+  /** As of the last batch that was sent; null = nothing is believed. */
+  private known: Known | null = null
+  /** Batches sent and not answered yet. */
+  private underWay = 0
   /** Batches for which ids are looked up before they are taken: some were taken already, lately. */
   private checkIdsFor = 0
+  /** When the head was last waited for in turn, ms of the clock. */
+  private turnStartedMs = 0
+  /** Batches that are not decided ahead: another processor's batch came between, lately. */
+  private stayBehindFor = 0
 
   constructor(context: BatchContext) {
     this.context = context
   }
 
   /**
-   * Applies a selection of inputs as one batch.
+   * Applies a selection of inputs as one batch, and tries it again where ids turn out to be taken.
    * @throws OperatingError retriable `publish_backlog`, `compare_and_swap_failed`, `postgres_unreachable`; IncidentError.
    * After any error nothing is known to have been applied: only the offset rows say.
    */
-  async apply(
-    selection: readonly PartitionInputs[],
-    duringCommit: () => void = () => undefined,
-  ): Promise<BatchResult> {
+  async apply(selection: readonly PartitionInputs[]): Promise<BatchResult> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        const sent = await this.send(selection)
+        return await sent.committed
+      } catch (error) {
+        if (!this.failed(error) || attempt === ATTEMPTS_MAX) throw error
+      }
+    }
+  }
+
+  /**
+   * Decides a selection under the head's lock and sends it. Only when nothing is under way.
+   * @throws as `apply`
+   */
+  async send(selection: readonly PartitionInputs[]): Promise<SentBatch> {
+    const { session } = this.context
+    if (this.underWay > 0) throw new Error('a batch is under way')
+    if (this.stayBehindFor > 0) this.stayBehindFor -= 1
     const checkIds = this.checkIdsFor > 0
+    const clock = phaseClock(this.context.clock)
     try {
-      const result = await this.attempt(selection, checkIds, duringCommit)
+      const head = await session.begin()
+      this.turnStartedMs = this.context.clock.monotonicMs()
+      this.checkHead(head)
+      clock.ends('lock')
+      // The cache is the past of one head only: whoever else wrote in between makes it worthless.
+      const isKnown = this.known?.head.hash.equals(head.hash) === true
+      const cache: LedgerCache = isKnown ? this.known!.cache : emptyCache()
+      const inputs = selection.flatMap((part) => part.inputs)
+      const state = await session.load(head, collectNeeds(inputs), cache, { checkIds })
+      clock.ends('load')
+      const sent = this.decide({ head, cache }, state, selection, clock, session.commit.bind(session))
       if (checkIds) this.checkIdsFor -= 1
-      if (result.effects.decisions.some((d) => !d.claims)) this.checkIdsFor = CHECK_IDS_BATCHES
-      return result
+      return sent
     } catch (error) {
       this.forget()
-      await this.context.session.rollback()
-      if (!checkIds && isTakenId(error)) {
-        this.checkIdsFor = CHECK_IDS_BATCHES
-        return this.apply(selection, duringCommit)
-      }
+      await session.rollback()
       throw error
     }
   }
 
-  /** Drops what was kept of the ledger. */
-  forget(): void {
-    this.cache = emptyCache()
-    this.cachedHash = null
+  /**
+   * Decides a selection on what is known in memory, while the batch before it is being committed, and sends it behind that one.
+   * @returns null where that can't be: something would have to be read, or a record of it may be there already
+   * @throws OperatingError `publish_backlog`
+   */
+  sendAhead(selection: readonly PartitionInputs[]): SentBatch | null {
+    const { known } = this
+    if (known === null || this.underWay === 0 || this.checkIdsFor > 0 || this.stayBehindFor > 0) return null
+    // A batch ahead overtakes whoever waits for the head.
+    if (this.context.clock.monotonicMs() - this.turnStartedMs > TURN_MS) return null
+    this.checkHead(known.head)
+    const inputs = selection.flatMap((part) => part.inputs)
+    const reached = new Map(selection.map((part) => [nameOf(part.claim), part.inputs.at(-1)!.offset + 1n]))
+    const clock = phaseClock(this.context.clock)
+    const state = cachedState(known.head, collectNeeds(inputs), known.cache, reached)
+    if (state === null) return null
+    clock.ends('load')
+    const { session } = this.context
+    try {
+      return this.decide(known, state, selection, clock, session.commitAhead.bind(session))
+    } catch (error) {
+      this.forget()
+      throw error
+    }
   }
 
-  private async attempt(
+  /**
+   * To be told of a batch that failed, once no batch is under way any more.
+   * @returns whether its inputs can simply be sent again: nothing of them was applied, and the partitions are still held
+   */
+  failed(error: unknown): boolean {
+    this.forget()
+    const isTakenId = isFailedSwap(error, 'transaction ids')
+    const isOtherHead = isFailedSwap(error, 'ledger head')
+    if (isTakenId) this.checkIdsFor = CHECK_IDS_BATCHES
+    if (isOtherHead) this.stayBehindFor = STAY_BEHIND_BATCHES
+    return isTakenId || isOtherHead
+  }
+
+  /** Drops what was kept of the ledger. */
+  forget(): void {
+    this.known = null
+  }
+
+  private decide(
+    { head, cache }: Known,
+    state: LedgerState,
     selection: readonly PartitionInputs[],
-    checkIds: boolean,
-    duringCommit: () => void,
-  ): Promise<BatchResult> {
-    const { session, ledger, schemas } = this.context
-    const clock = phaseClock(this.context.clock)
-    const head = await session.begin()
-    this.checkHead(head)
-    clock.ends('lock')
-    // The cache is the past of one head only: whoever else wrote in between makes it worthless.
-    if (this.cachedHash === null || !this.cachedHash.equals(head.hash)) this.forget()
+    clock: Phases,
+    commit: LedgerStore['commit'],
+  ): SentBatch {
     const inputs = selection.flatMap((part) => part.inputs)
-    const state = await session.load(head, collectNeeds(inputs), this.cache, { checkIds })
-    clock.ends('load')
     const effects = decideBatch(state, inputs)
     clock.ends('decide')
-    writeOutputs(this.writer, this.context.encoders, state, effects)
     const progress = progressOf(selection, effects.consumed)
-    const header = Buffer.from(
-      JSON.stringify(
-        headerOf({
-          ledger,
-          cluster: session.clusterId,
-          logic: head.logicVersion,
-          schemas,
-          selection,
-          progress,
-          state,
-          effects,
-        }),
-      ),
-      'utf8',
-    )
+    const batch = this.encode(head, state, effects, selection, progress)
+    clock.ends('encode')
+    const committing = commit(head, state, effects, progress, batch)
+    this.underWay += 1
+    this.known = { head: headAfter(head, state, batch.hash), cache }
+    keep(cache, state, this.context.accountsMax)
+    if (effects.decisions.some((decision) => !decision.claims && decision.cause === 'transaction'))
+      this.checkIdsFor = CHECK_IDS_BATCHES
+    const { sequence } = state
+    const { consumed } = effects
+    const committed = committing
+      .finally(() => {
+        this.underWay -= 1
+      })
+      .then(() => {
+        clock.ends('commit')
+        return { sequence, consumed, effects, state, phases: clock.phases }
+      })
+    // Whoever sent it awaits it, perhaps after another one: until then a failure isn't unhandled.
+    committed.catch(() => undefined)
+    return { consumed, positions: state.positions, committed }
+  }
+
+  private encode(
+    head: LockedHead,
+    state: LedgerState,
+    effects: BatchEffects,
+    selection: readonly PartitionInputs[],
+    progress: readonly PartitionProgress[],
+  ): EncodedBatch {
+    const { session, ledger, schemas, encoders } = this.context
+    writeOutputs(this.writer, encoders, state, effects)
+    const { clusterId: cluster } = session
+    const { logicVersion: logic } = head
+    const parts = { ledger, cluster, logic, schemas, selection, progress, state, effects }
+    const header = Buffer.from(JSON.stringify(headerOf(parts)), 'utf8')
     const payload = this.writer.frames()
-    const hash = batchHash(head.hash, header, payload)
-    const batch = {
-      hash,
+    return {
+      hash: batchHash(head.hash, header, payload),
       format: BATCH_FORMAT,
       records: effects.consumed,
       header,
       payload: zstdCompressSync(payload),
     }
-    clock.ends('encode')
-    const committed = session.commit(head, state, effects, progress, batch)
-    duringCommit()
-    await committed
-    clock.ends('commit')
-    this.keep(state, hash)
-    return { sequence: state.sequence, consumed: effects.consumed, effects, state, phases: clock.phases }
   }
 
   private checkHead(head: LockedHead): void {
@@ -150,21 +244,6 @@ export class BatchApplier {
       )
     }
   }
-
-  /** Keeps the accounts for the next batch: they are the ledger's state as of this head. */
-  private keep(state: LedgerState, hash: Buffer): void {
-    const { accounts } = this.cache
-    for (const [id, account] of state.accounts) {
-      account.referenceChanged = false
-      account.profileChanged = false
-      accounts.set(id, account)
-    }
-    if (accounts.size > this.context.accountsMax) accounts.clear()
-    this.cache.rules = state.rules
-    this.cache.horizons = state.horizons
-    this.cache.rulesVersion = state.rulesVersion
-    this.cachedHash = hash
-  }
 }
 
 const emptyCache = (): LedgerCache => ({
@@ -174,12 +253,46 @@ const emptyCache = (): LedgerCache => ({
   rulesVersion: -1n,
 })
 
-const CHECK_IDS_BATCHES = 20
+/** Keeps the accounts for the next batch: they are the ledger's state as of this one. */
+const keep = (cache: LedgerCache, state: LedgerState, accountsMax: number): void => {
+  const { accounts } = cache
+  for (const [id, account] of state.accounts) {
+    account.referenceChanged = false
+    account.profileChanged = false
+    accounts.set(id, account)
+  }
+  if (accounts.size > accountsMax) accounts.clear()
+  cache.rules = state.rules
+  cache.horizons = state.horizons
+  cache.rulesVersion = state.rulesVersion
+}
 
-const isTakenId = (error: unknown): boolean =>
-  error instanceof OperatingError &&
-  error.code === 'compare_and_swap_failed' &&
-  error.message.includes('transaction ids')
+/** The head as the batch leaves it. */
+const headAfter = (head: LockedHead, state: LedgerState, hash: Buffer): LockedHead => ({
+  ...head,
+  sequence: state.sequence,
+  hash,
+  time: state.time,
+  expiring: state.expiring,
+  rulesVersion: state.rulesVersion,
+  accountsCount: state.accountsCount,
+  cardsCount: state.cardsCount,
+  positions: state.positions,
+})
+
+/** With ids unchecked, with ids checked, and once more for a head that moved. */
+const ATTEMPTS_MAX = 3
+const CHECK_IDS_BATCHES = 20
+/** How long batches may follow each other before another processor's turn comes, ms. */
+const TURN_MS = 250
+/** Where processors take turns at the head, deciding ahead is work for nothing. */
+const STAY_BEHIND_BATCHES = 50
+
+const nameOf = (claim: { readonly topic: string; readonly partition: number }): string =>
+  `${claim.topic}:${claim.partition}`
+
+const isFailedSwap = (error: unknown, what: string): boolean =>
+  error instanceof OperatingError && error.code === 'compare_and_swap_failed' && error.message.includes(what)
 
 const phaseClock = (clock: Clock) => {
   let started = clock.monotonicMs()

@@ -10,7 +10,8 @@ import type { IngestChunk } from '#platform/kafka/partition-inbox.ts'
 import { systemClock } from '#platform/time/clock.ts'
 import { LedgerFixture } from '../testing/ledger-fixture.ts'
 import { BatchSize } from './batch-size.ts'
-import { type IngestReader, Processor, type ProcessorOptions } from './processor.ts'
+import { Processor } from './processor.ts'
+import type { IngestReader, ProcessorOptions } from './processor-options.ts'
 
 const PREFIX = 'by-hand.'
 const TOPIC = `${PREFIX}transactions`
@@ -183,6 +184,30 @@ describe('a chunk', () => {
 })
 
 describe('a processor', () => {
+  it('that is behind decides ahead, also past ids that were taken before, each record once and in order', async () => {
+    let ahead = 0
+    fed = new HandFed(
+      ledger,
+      {},
+      {
+        batchSize: new BatchSize({ recordsMin: 2, recordsMax: 2, wallMaxMs: 500 }),
+        onBatch: ({ phases }) => {
+          // Only a batch under the head's lock waits for it.
+          if (phases.lock === 0) ahead += 1
+        },
+      },
+    )
+    const given = Array.from({ length: 120 }, (_, n) => (n % 40 === 21 ? `t${n - 7}` : `t${n}`))
+    for (let at = 0; at < given.length; at += 20) fed.give(chunkOf(BigInt(at), given.slice(at, at + 20)))
+    await until(async () => (await nextOffset()) === 120n)
+    expect(await ids()).toEqual(given)
+    const repeated = (await ledger.history()).filter(({ status }) => status === 'duplicate')
+    expect(repeated.map(({ id }) => id)).toEqual(['t14', 't54', 't94'])
+    expect(ahead).toBeGreaterThan(5)
+    expect(fed.claimedAt).toEqual([0n])
+    expect(fed.warnings).toEqual([])
+  })
+
   it('whose partition was taken by another goes on only after taking it anew', async () => {
     fed = new HandFed(ledger)
     fed.give(chunkOf(0n, ['a']))

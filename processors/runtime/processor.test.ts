@@ -5,7 +5,8 @@ import { OperatingError, UnreachableError } from '#platform/errors.ts'
 import type { LedgerStore } from '#platform/postgres/ledger-store/store.ts'
 import { systemClock } from '#platform/time/clock.ts'
 import { BatchSize } from './batch-size.ts'
-import { type IngestReader, Processor, type ProcessorOptions, type ReaderHooks } from './processor.ts'
+import { Processor } from './processor.ts'
+import type { IngestReader, ProcessorOptions, ReaderHooks } from './processor-options.ts'
 
 interface FakeSession {
   isBroken: boolean

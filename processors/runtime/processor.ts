@@ -2,69 +2,22 @@
  * A processor: takes partitions, reads them, and applies what it read batch by batch. Everything that goes wrong ends in
  * the same way: nothing is assumed, the partitions are taken anew and Postgres says where to go on.
  */
-import type { LedgerInput } from '#domain/ledger/inputs.ts'
 import { IncidentError, OperatingError } from '#platform/errors.ts'
-import type { KafkaAdmin } from '#platform/kafka/admin.ts'
 import type { IngestChunk } from '#platform/kafka/partition-inbox.ts'
 import type { LedgerStore } from '#platform/postgres/ledger-store/store.ts'
-import { atMost, type Clock, pause } from '#platform/time/clock.ts'
-import { BatchApplier, type BatchContext, type BatchResult } from '../apply/batch.ts'
-import type { BatchSize } from './batch-size.ts'
+import { atMost, pause } from '#platform/time/clock.ts'
+import { BatchApplier, type SentBatch } from '../apply/batch.ts'
+import type { PartitionInputs } from './batch-header.ts'
 import { partitionsToClaim } from './claiming.ts'
+import { type Flight, Flights } from './flights.ts'
 import { HeldPartitions } from './held-partitions.ts'
+import type { IngestReader, ProcessorOptions } from './processor-options.ts'
 import { Backlog } from './selection.ts'
 import { type PartitionIncident, StoppedPartitions } from './stopped-partitions.ts'
 
-/** The reader as the processor sees it (platform/kafka/ingest-consumer.ts, or a simulated one). */
-export interface IngestReader {
-  start(): Promise<void>
-  take(limits: { recordsMax: number; bytesMax: number; waitMs: number }): Promise<IngestChunk[]>
-  stop(): Promise<void>
-  /** Stops reading a partition and drops what is buffered of it. */
-  suspend?(topic: string, partition: number): void
-  /** Reads a stopped partition again from a position; see platform/kafka/ingest-consumer.ts. */
-  readAgain?(topic: string, partition: number, offset: bigint): Promise<void>
-  /** Records between what was read and the end of each partition. */
-  lag?(): { topic: string; partition: number; lag: bigint }[]
-  /** Shows positions to lag tools; nothing reads them back. */
-  commitInformational?(
-    offsets: readonly { topic: string; partition: number; offset: bigint }[],
-  ): Promise<void>
-}
-
-export interface ReaderHooks {
-  claim(assignment: { topic: string; partition: number }[]): Promise<Map<string, bigint>>
-  release(): Promise<void>
-  /** Reading one partition has stopped; topic with the ledger's prefix. */
-  onIncident(incident: PartitionIncident): void
-}
-
-export interface ProcessorLogger {
-  info(fields: object, message: string): void
-  warn(fields: object, message: string): void
-  error(fields: object, message: string): void
-}
-
-export interface ProcessorOptions {
-  readonly topicPrefix: string
-  readonly makeReader: (hooks: ReaderHooks) => IngestReader
-  readonly openSession: () => Promise<LedgerStore>
-  /** Everything of the batch context but the session. */
-  readonly context: Omit<BatchContext, 'session' | 'clock'>
-  /** Turns a chunk's records into inputs; waits for the registry where it must. */
-  readonly decode: (chunk: IngestChunk) => Promise<LedgerInput[]>
-  readonly admin: Pick<KafkaAdmin, 'ranges'>
-  readonly clock: Clock
-  readonly batchSize: BatchSize
-  readonly batchBytesMax: number
-  readonly logger: ProcessorLogger
-  readonly onBatch: (result: BatchResult) => void
-  /** Something stopped, or a partition did. */
-  readonly onIncident: (incident: IncidentError) => void
-  /** A partition has stopped, or has stopped again after it was looked at. */
-  readonly onStopped?: (incident: PartitionIncident) => void
-}
-
+/** One is being committed, one is decided ahead. */
+const FLIGHTS_MAX = 2
+const TRIES_IN_PLACE_MAX = 3
 const TAKE_WAIT_MS = 200
 /** Batches' worth of records that may wait for others (`after`) before reading pauses. */
 const BACKLOG_BATCHES_MAX = 8
@@ -82,13 +35,18 @@ export class Processor {
   private applier: BatchApplier | null = null
   private readonly held = new HeldPartitions()
   private readonly stopped: StoppedPartitions
-  /** The ledger's positions as of the last batch. */
+  /** The ledger's positions as of the last batch that was sent. */
   private positions = new Map<string, bigint>()
+  /** The same as of the last one that is known to be applied. */
+  private appliedPositions = new Map<string, bigint>()
   /** Taken from the reader, not yet decoded. */
   private raw: IngestChunk[] = []
   private generation = 0
   private stopping = false
-  private applying: Promise<void> = Promise.resolve()
+  private sending: Promise<unknown> = Promise.resolve()
+  private readonly flights = new Flights()
+  /** Failures since a batch was applied that were answered by sending the same inputs again. */
+  private triesInPlace = 0
   private failures = 0
   private done: Promise<void> = Promise.resolve()
 
@@ -126,9 +84,10 @@ export class Processor {
         await this.recover(error)
       }
     }
+    await this.landAll()
   }
 
-  /** Finishes the batch in flight, lets go of the partitions and leaves; within 5 s. */
+  /** Finishes the batches in flight, lets go of the partitions and leaves; within 5 s. */
   async stop(): Promise<void> {
     this.stopping = true
     // Its release waits for the batch in flight. First, since a group that is just being joined would go on assigning partitions.
@@ -148,7 +107,7 @@ export class Processor {
     const offsets = this.held.all().map(({ topic, partition }) => ({
       topic: `${this.options.topicPrefix}${topic}`,
       partition,
-      offset: this.positions.get(`${topic}:${partition}`)!,
+      offset: this.appliedPositions.get(`${topic}:${partition}`)!,
     }))
     await this.reader?.commitInformational?.(offsets)
   }
@@ -173,38 +132,84 @@ export class Processor {
   private async step(): Promise<void> {
     await this.ensureSession()
     if (this.reader === null) await this.startReader()
+    if (this.flights.count > 0) return await this.whileInFlight()
     await this.lookAgain()
     if (this.backlog.inputs === 0) await this.fill(TAKE_WAIT_MS)
-    const selection = this.backlog.select(
-      this.options.batchSize.current,
-      this.positions,
-      this.options.clock.wallMs(),
-    )
+    const selection = this.select()
     if (selection.length === 0) {
       // All that was read waits for other records; what they wait for may come, but memory has a bound.
       await (this.isFull(BACKLOG_BATCHES_MAX) ? this.pause(TAKE_WAIT_MS) : this.fill(TAKE_WAIT_MS))
       return
     }
     const { generation } = this
-    let filling: Promise<void> = Promise.resolve()
-    const applied = this.applier!.apply(selection, () => {
-      // While Postgres writes, the next records are decoded.
-      // Called twice when the batch is tried again with its ids checked; two fills at once would take the same chunks.
-      if (!this.isFull(2)) filling = filling.then(() => this.fill(0))
-      // Awaited below; failing before the commit is answered, it must not count as unhandled and end the process.
-      filling.catch(() => undefined)
-    })
-    this.applying = applied.then(
-      () => undefined,
-      () => undefined,
-    )
-    const started = this.options.clock.monotonicMs()
-    const result = await applied.finally(() => filling.catch(() => undefined))
-    this.options.batchSize.observe(result.consumed, this.options.clock.monotonicMs() - started)
-    this.positions = result.state.positions
-    if (generation === this.generation) this.backlog.remove(selection, result.consumed)
+    const startedMs = this.options.clock.monotonicMs()
+    const sending = this.applier!.send(selection)
+    this.sending = sending
+    this.takeOff(selection, await sending, startedMs, generation)
+  }
+
+  /** While Postgres writes, the next records are decoded, and decided where that needs nothing but memory. */
+  private async whileInFlight(): Promise<void> {
+    try {
+      if (!this.isFull(2)) await this.fill(0)
+      const isBehind = this.backlog.inputs >= this.options.batchSize.current
+      if (this.flights.count < FLIGHTS_MAX && isBehind) this.sendAhead()
+    } finally {
+      await this.land()
+    }
+  }
+
+  private sendAhead(): void {
+    const startedMs = this.options.clock.monotonicMs()
+    const selection = this.select()
+    if (selection.length === 0) return
+    const sent = this.applier!.sendAhead(selection)
+    if (sent !== null) this.takeOff(selection, sent, startedMs, this.generation)
+  }
+
+  private select(): PartitionInputs[] {
+    const { batchSize, clock } = this.options
+    return this.backlog.select(batchSize.current, this.positions, clock.wallMs())
+  }
+
+  /** A batch is on its way: what it decided leaves the backlog, unless that was dropped meanwhile. */
+  private takeOff(
+    selection: readonly PartitionInputs[],
+    sent: SentBatch,
+    startedMs: number,
+    generation: number,
+  ): void {
+    const taken = generation === this.generation ? this.backlog.take(selection, sent.consumed) : []
+    this.flights.add({ sent, taken, startedMs, generation })
+    this.positions = new Map(sent.positions)
+  }
+
+  /** Waits for the oldest batch under way. @throws what made it fail, unless its inputs are simply tried again */
+  private async land(): Promise<void> {
+    const landing = await this.flights.land()
+    if (landing === null) return
+    if ('error' in landing) {
+      this.undo(landing.lost, landing.error)
+      return
+    }
+    const { flight, result } = landing
+    this.appliedPositions = new Map(flight.sent.positions)
+    this.triesInPlace = 0
+    this.options.batchSize.observe(result.consumed, this.options.clock.monotonicMs() - flight.startedMs)
     this.options.onBatch(result)
-    await filling
+  }
+
+  private undo(lost: readonly Flight[], error: unknown): void {
+    this.positions = new Map(this.appliedPositions)
+    this.triesInPlace += 1
+    if (!this.applier!.failed(error) || this.triesInPlace > TRIES_IN_PLACE_MAX) throw error
+    const stillHeld = lost.filter(({ generation }) => generation === this.generation)
+    this.backlog.putBack(stillHeld.flatMap(({ taken }) => taken))
+  }
+
+  /** Waits for all that is under way, however it ends. */
+  private async landAll(): Promise<void> {
+    while (this.flights.count > 0) await this.land().catch(() => undefined)
   }
 
   /** Whether the backlog holds so many batches' worth, by number or by size. */
@@ -312,6 +317,7 @@ export class Processor {
       const name = `${claim.topic}:${claim.partition}`
       this.held.hold(claim, starts.get(name)!)
       this.positions.set(name, claim.nextOffset)
+      this.appliedPositions.set(name, claim.nextOffset)
     }
     return new Map(
       claimed.map((c) => [
@@ -321,11 +327,12 @@ export class Processor {
     )
   }
 
-  /** The partitions go to somebody else: the batch in flight is finished, what was only read is dropped. */
+  /** The partitions go to somebody else: the batches in flight are finished, what was only read is dropped. */
   private async release(): Promise<void> {
     const claims = this.held.all()
     this.drop()
-    await this.applying.catch(() => undefined)
+    await this.sending.catch(() => undefined)
+    await this.flights.settled()
     if (claims.length > 0 && this.session?.isBroken === false) await this.session.release(claims)
   }
 
@@ -353,6 +360,9 @@ export class Processor {
       return
     }
     this.options.logger.warn({ code: error.code, failures: this.failures }, error.message)
+    await this.landAll()
+    this.positions = new Map(this.appliedPositions)
+    this.triesInPlace = 0
     this.options.batchSize.shrink()
     this.drop()
     const { session, reader } = this

@@ -63,11 +63,11 @@ describe('a selection', () => {
     const first = backlog.select(4, NOWHERE, 0)
     expect(idsOf(backlog.select(4, NOWHERE, 0))).toEqual(idsOf(first))
     // Only a part of it was decided.
-    backlog.remove(first, 2)
+    backlog.take(first, 2)
     const rest = backlog.select(10, NOWHERE, 0)
     expect(idsOf(rest)).toEqual(['0:2', '0:3', '0:4'])
     expect(rest[0]!.from).toBe(2n)
-    backlog.remove(rest, 3)
+    backlog.take(rest, 3)
     expect(backlog.inputs).toBe(0)
   })
 
@@ -75,7 +75,7 @@ describe('a selection', () => {
     const backlog = new Backlog()
     backlog.add(chunkOf(claimOf(0), 5n, 3))
     const selection = backlog.select(10, NOWHERE, 0)
-    backlog.remove(selection, 0)
+    backlog.take(selection, 0)
     expect(backlog.inputs).toBe(3)
     expect(selection[0]!.lastRecord(2)?.offset).toBe(6n)
   })
@@ -94,7 +94,7 @@ describe('a selection', () => {
     backlog.add(chunkOf(claimOf(0), 0n, 2))
     const selection = backlog.select(10, NOWHERE, 0)
     backlog.clear()
-    expect(() => backlog.remove(selection, 1)).toThrow(/no longer/)
+    expect(() => backlog.take(selection, 1)).toThrow(/no longer/)
   })
 })
 

@@ -75,8 +75,9 @@ export class Backlog {
     return selected
   }
 
-  /** Takes what was decided out: the first `consumed` inputs of a selection. */
-  remove(selection: readonly PartitionInputs[], consumed: number): void {
+  /** Takes what was decided out: the first `consumed` inputs of a selection. @returns it, for `putBack` */
+  take(selection: readonly PartitionInputs[], consumed: number): DecodedChunk[] {
+    const taken: DecodedChunk[] = []
     let left = consumed
     for (const part of selection) {
       if (left === 0) break
@@ -87,14 +88,24 @@ export class Backlog {
         (c) => c.claim === part.claim && c.from === part.from && c.inputs.length > 0,
       )
       if (chunk === undefined) throw new Error('a decided chunk is no longer in the backlog')
+      const { claim, from, inputs, records } = chunk
+      const isWhole = count === inputs.length
+      const bytes = isWhole ? chunk.bytes : 0
+      taken.push({ claim, from, inputs: inputs.slice(0, count), bytes, records: records.slice(0, count) })
       chunk.from = part.inputs[count - 1]!.offset + 1n
-      chunk.inputs = chunk.inputs.slice(count)
-      chunk.records = chunk.records.slice(count)
+      chunk.inputs = inputs.slice(count)
+      chunk.records = records.slice(count)
     }
     this.chunks = this.chunks.filter((chunk) => chunk.inputs.length > 0)
     for (const claim of this.waitingSince.keys()) {
       if (!this.chunks.some((chunk) => chunk.claim === claim)) this.waitingSince.delete(claim)
     }
+    return taken
+  }
+
+  /** Puts what was taken back to the front, in its order: it wasn't applied. */
+  putBack(taken: readonly DecodedChunk[]): void {
+    this.chunks = [...taken, ...this.chunks]
   }
 
   /** How many inputs of the chunk may go now: up to one that waits for a record that isn't applied yet. */

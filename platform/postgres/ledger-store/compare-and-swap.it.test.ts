@@ -1,7 +1,7 @@
 /** Offsets and the head advance by compare-and-swap that raises: a batch decided on another past leaves nothing behind. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { NO_HORIZONS } from '#domain/ledger/horizons.ts'
 import { decideBatch } from '#domain/ledger/decide.ts'
+import { NO_HORIZONS } from '#domain/ledger/horizons.ts'
 import { collectNeeds } from '#domain/ledger/needs.ts'
 import { account, external, posting, transaction } from '#domain/ledger/testing/memory-ledger.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'

@@ -35,6 +35,9 @@ export interface LedgerSessionOptions {
 const LOCK_HEAD = `select sequence, hash, tick_ms, pending_ticks, expiring, logic_version, rules_version,
   accounts_count, cards_count, timeline from ledger_head for update`
 
+// Row locks aren't fair: who asks again at once overtakes those who wait. Advisory locks are granted in the order of asking.
+const WAIT_FOR_TURN = `select pg_advisory_xact_lock('ledger_head'::regclass::oid::bigint)`
+
 const READ_POSITIONS = `select topic, partition, next_offset from ingest_offsets where cluster_id = $1`
 
 export class LedgerSession implements LedgerStore, Statements {
@@ -161,8 +164,9 @@ export class LedgerSession implements LedgerStore, Statements {
 
   async begin(): Promise<LockedHead> {
     try {
-      const [, head, positions] = await Promise.all([
+      const [, , head, positions] = await Promise.all([
         this.query('begin', 'begin'),
+        this.query('wait-for-turn', WAIT_FOR_TURN),
         this.query<HeadRow>('lock-head', LOCK_HEAD),
         this.query<PositionRow>('read-positions', READ_POSITIONS, [this.clusterId]),
       ])
@@ -188,6 +192,16 @@ export class LedgerSession implements LedgerStore, Statements {
     batch: EncodedBatch,
   ): Promise<void> {
     return commitBatch(this, head, state, effects, progress, batch)
+  }
+
+  commitAhead(
+    expected: LockedHead,
+    state: LedgerState,
+    effects: BatchEffects,
+    progress: readonly PartitionProgress[],
+    batch: EncodedBatch,
+  ): Promise<void> {
+    return commitBatch(this, expected, state, effects, progress, batch, { ahead: true })
   }
 
   async rollback(): Promise<void> {

@@ -102,6 +102,18 @@ export interface LedgerStore {
     progress: readonly PartitionProgress[],
     batch: EncodedBatch,
   ): Promise<void>
+  /**
+   * As commit, for a batch that was decided while the one before it was being committed: begins a transaction, and locks the
+   * head only where it is the expected one, all in one go behind what is under way. @throws also OperatingError
+   * `compare_and_swap_failed` of the ledger head, where another batch came between: then nothing of it was written
+   */
+  commitAhead(
+    expected: LockedHead,
+    state: LedgerState,
+    effects: BatchEffects,
+    progress: readonly PartitionProgress[],
+    batch: EncodedBatch,
+  ): Promise<void>
   /** Never throws. */
   rollback(): Promise<void>
   /** Ends the session; bounded. */

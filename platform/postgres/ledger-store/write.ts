@@ -33,7 +33,7 @@ const causeCode = placeIn(CAUSES)
 const statusCode = placeIn(STATUSES)
 const reasonCode = placeIn(REASONS)
 
-/** See LedgerStore.commit. */
+/** See LedgerStore.commit and commitAhead. */
 export const commitBatch = async (
   session: Statements,
   head: LockedHead,
@@ -41,8 +41,13 @@ export const commitBatch = async (
   effects: BatchEffects,
   progress: readonly PartitionProgress[],
   batch: EncodedBatch,
+  options: { readonly ahead: boolean } = { ahead: false },
 ): Promise<void> => {
   const pending: Pending = []
+  if (options.ahead) {
+    pending.push(session.query('begin', 'begin'))
+    pending.push(session.query('lock-expected-head', LOCK_EXPECTED_HEAD, [head.sequence, head.hash]))
+  }
   writeForgotten(session, pending, effects)
   writeIds(session, pending, state, effects)
   writeTransactions(session, pending, state, effects.decisions)
@@ -68,6 +73,10 @@ export const commitBatch = async (
     throw new OperatingError('commit_rolled_back', `expected COMMIT, got ${command}`, { retriable: true })
   }
 }
+
+// Waits for whoever holds the head; another head than the expected one fails at once, and with it all that follows.
+const LOCK_EXPECTED_HEAD = `select require_rows('ledger head', 1,
+  (select count(*) from (select 1 from ledger_head where sequence = $1 and hash = $2 for update) as expected))`
 
 const TAKE_IDS = `with taken as (
     insert into transaction_ids (key, content, sequence, index, recorded_at)

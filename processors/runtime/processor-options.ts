@@ -1,0 +1,60 @@
+/** What a processor is given: the ports it works through, and its bounds. */
+import type { LedgerInput } from '#domain/ledger/inputs.ts'
+import type { IncidentError } from '#platform/errors.ts'
+import type { KafkaAdmin } from '#platform/kafka/admin.ts'
+import type { IngestChunk } from '#platform/kafka/partition-inbox.ts'
+import type { LedgerStore } from '#platform/postgres/ledger-store/store.ts'
+import type { Clock } from '#platform/time/clock.ts'
+import type { BatchContext, BatchResult } from '../apply/batch.ts'
+import type { BatchSize } from './batch-size.ts'
+import type { PartitionIncident } from './stopped-partitions.ts'
+
+/** The reader as the processor sees it (platform/kafka/ingest-consumer.ts, or a simulated one). */
+export interface IngestReader {
+  start(): Promise<void>
+  take(limits: { recordsMax: number; bytesMax: number; waitMs: number }): Promise<IngestChunk[]>
+  stop(): Promise<void>
+  /** Stops reading a partition and drops what is buffered of it. */
+  suspend?(topic: string, partition: number): void
+  /** Reads a stopped partition again from a position; see platform/kafka/ingest-consumer.ts. */
+  readAgain?(topic: string, partition: number, offset: bigint): Promise<void>
+  /** Records between what was read and the end of each partition. */
+  lag?(): { topic: string; partition: number; lag: bigint }[]
+  /** Shows positions to lag tools; nothing reads them back. */
+  commitInformational?(
+    offsets: readonly { topic: string; partition: number; offset: bigint }[],
+  ): Promise<void>
+}
+
+export interface ReaderHooks {
+  claim(assignment: { topic: string; partition: number }[]): Promise<Map<string, bigint>>
+  release(): Promise<void>
+  /** Reading one partition has stopped; topic with the ledger's prefix. */
+  onIncident(incident: PartitionIncident): void
+}
+
+export interface ProcessorLogger {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+export interface ProcessorOptions {
+  readonly topicPrefix: string
+  readonly makeReader: (hooks: ReaderHooks) => IngestReader
+  readonly openSession: () => Promise<LedgerStore>
+  /** Everything of the batch context but the session. */
+  readonly context: Omit<BatchContext, 'session' | 'clock'>
+  /** Turns a chunk's records into inputs; waits for the registry where it must. */
+  readonly decode: (chunk: IngestChunk) => Promise<LedgerInput[]>
+  readonly admin: Pick<KafkaAdmin, 'ranges'>
+  readonly clock: Clock
+  readonly batchSize: BatchSize
+  readonly batchBytesMax: number
+  readonly logger: ProcessorLogger
+  readonly onBatch: (result: BatchResult) => void
+  /** Something stopped, or a partition did. */
+  readonly onIncident: (incident: IncidentError) => void
+  /** A partition has stopped, or has stopped again after it was looked at. */
+  readonly onStopped?: (incident: PartitionIncident) => void
+}
