@@ -1,7 +1,4 @@
-/**
- * A processor: takes partitions, reads them, and applies what it read batch by batch. Everything that goes wrong ends in
- * the same way: nothing is assumed, the partitions are taken anew and Postgres says where to go on.
- */
+/** A processor: takes partitions, reads them, applies batch by batch. Whatever goes wrong, the partitions are taken anew and Postgres says where to go on. */
 import { IncidentError, OperatingError } from '#platform/errors.ts'
 import type { IngestChunk } from '#platform/kafka/partition-inbox.ts'
 import type { LedgerStore } from '#platform/postgres/ledger-store/store.ts'
