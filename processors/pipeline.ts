@@ -18,7 +18,8 @@ import { type Kafka, makeKafka } from '#platform/kafka/client.ts'
 import { FencedProducer } from '#platform/kafka/fenced-producer.ts'
 import { IngestConsumer } from '#platform/kafka/ingest-consumer.ts'
 import { BatchingProducer } from '#platform/kafka/producer.ts'
-import type { EngineMetrics } from '#platform/observability/engine-metrics.ts'
+import { RangeReader } from '#platform/kafka/range-reader.ts'
+import { countOutcomes, type EngineMetrics } from '#platform/observability/engine-metrics.ts'
 import type { Logger } from '#platform/observability/logger.ts'
 import { ArchiveProgress, type LedgerOrigin } from '#platform/postgres/archive-progress.ts'
 import { BatchStore } from '#platform/postgres/batch-store.ts'
@@ -45,7 +46,8 @@ import { makeChunkDecoder } from './ingest/chunk-decoder.ts'
 import { balanceSinkOf } from './publish/balance-sink.ts'
 import { batchEncoder } from './publish/batches.ts'
 import { entriesOfProcessed, type ProcessedValue } from './publish/entries.ts'
-import { expectNotRestored, Publisher, publisherTransactionalId } from './publish/publisher.ts'
+import { expectNotRestored, lastPublishedBatch, publisherGroup } from './publish/position.ts'
+import { Publisher, publisherTransactionalId } from './publish/publisher.ts'
 import { BatchSize } from './runtime/batch-size.ts'
 import type { OutputEncoders } from './runtime/outputs.ts'
 import { Processor } from './runtime/processor.ts'
@@ -150,6 +152,8 @@ interface Shared {
   readonly origin: LedgerOrigin
   /** What the publisher has sent at least; looked at from time to time. */
   publishedSequence(): bigint
+  /** The last batch whose outputs are visible. */
+  readonly lastPublished: () => Promise<bigint | undefined>
   onClose(closer: () => Promise<void> | void): void
   close(): Promise<void>
 }
@@ -180,7 +184,8 @@ const openShared = async ({ configuration, logger }: PipelineOptions): Promise<S
   }, PUBLISHED_REFRESH_MS)
   closers.push(() => clearInterval(refresh))
   const admin = new KafkaAdmin(kafka)
-  closers.push(() => admin.close())
+  const ranges = new RangeReader(kafka)
+  closers.push(() => Promise.all([admin.close(), ranges.close()]).then(() => undefined))
   try {
     const { topicPrefix } = configuration.ledger
     await admin.requireTopics(ALL_TOPICS.map(({ name }) => `${topicPrefix}${name}`))
@@ -198,6 +203,7 @@ const openShared = async ({ configuration, logger }: PipelineOptions): Promise<S
     origin,
     holder: `${hostname()}:${process.pid}:${Math.floor(performance.timeOrigin)}`,
     publishedSequence: () => published,
+    lastPublished: () => lastPublishedBatch(admin, ranges, configuration.ledger.topicPrefix),
     onClose: (closer) => closers.push(closer),
     close,
   }
@@ -237,7 +243,11 @@ const makeProcessor = (options: PipelineOptions, shared: Shared, committed: () =
         onIncident: hooks.onIncident,
       }),
     openSession: async () => {
-      await expectNotRestored({ admin: shared.admin, store: shared.store, topicPrefix, ledger: ledger.name })
+      await expectNotRestored({
+        committed: () => shared.admin.committedOffset(publisherGroup(topicPrefix, ledger.name)),
+        seen: shared.lastPublished,
+        store: shared.store,
+      })
       return await LedgerSession.open({
         connectionString: postgres.url,
         ssl: postgres.sslCa === undefined ? undefined : { ca: postgres.sslCa },
@@ -286,25 +296,6 @@ const makeProcessor = (options: PipelineOptions, shared: Shared, committed: () =
   })
 }
 
-/** Counted first: a metric with labels costs about a microsecond, and there are thousands of decisions in a batch. */
-const countOutcomes = (
-  metrics: EngineMetrics,
-  decisions: readonly { readonly status: string; readonly reason: string | null }[],
-): void => {
-  const counts = new Map<string, Map<string, number>>()
-  for (const { status, reason } of decisions) {
-    let byReason = counts.get(status)
-    if (byReason === undefined) {
-      byReason = new Map()
-      counts.set(status, byReason)
-    }
-    byReason.set(reason ?? '', (byReason.get(reason ?? '') ?? 0) + 1)
-  }
-  for (const [status, byReason] of counts) {
-    for (const [reason, count] of byReason) metrics.outcomes.inc({ status, reason }, count)
-  }
-}
-
 const makePublisher = (options: PipelineOptions, shared: Shared): Publisher => {
   const { configuration, logger, metrics } = options
   const { ledger } = configuration
@@ -336,6 +327,7 @@ const makePublisher = (options: PipelineOptions, shared: Shared): Publisher => {
       ),
     entriesOf: (value) => entriesOfProcessed(processed.decode(value), (entry) => entries.encode(entry)),
     batchOf: batchEncoder(shared.contracts, shared.origin),
+    lastPublished: shared.lastPublished,
     lease: new Lease(shared.pool, {
       name: 'publisher',
       holder: shared.holder,

@@ -5,14 +5,16 @@ import { testConfiguration } from '#infra/local/test-names.ts'
 import { type IncidentError, UnreachableError } from '#platform/errors.ts'
 import { FencedProducer } from '#platform/kafka/fenced-producer.ts'
 import { readToEnd, testConsumer } from '#platform/kafka/kafka.fixtures.ts'
+import { RangeReader } from '#platform/kafka/range-reader.ts'
 import { systemClock } from '#platform/time/clock.ts'
 import type { LedgerDriver } from '../testing/ledger-fixture.ts'
 import { PipelineFixture } from '../testing/pipeline-fixture.ts'
+import { batchEncoder } from './batches.ts'
+import { lastPublishedBatch, publisherGroup } from './position.ts'
 import {
   Publisher,
   type PublisherOptions,
   type PublishingProducer,
-  publisherGroup,
   publisherTransactionalId,
 } from './publisher.ts'
 
@@ -20,17 +22,22 @@ type Batch = Parameters<PublishingProducer['publish']>[0]
 
 let fixture: PipelineFixture
 let driver: LedgerDriver
+let ranges: RangeReader
 const started: Started[] = []
 
 beforeAll(async () => {
   fixture = await PipelineFixture.create(testConfiguration('publisher'))
+  ranges = new RangeReader(fixture.kafka)
   driver = await fixture.ledger.openDriver()
   await driver.apply(fixture.ledger.log([account('alice'), external('world')]))
 })
 afterEach(async () => {
   for (const { publisher } of started.splice(0)) await publisher.stop()
 })
-afterAll(() => fixture.close())
+afterAll(async () => {
+  await ranges.close()
+  await fixture.close()
+})
 
 let paid = 0
 /** Adds batches of one payment each. @returns their ids */
@@ -108,6 +115,26 @@ const start = (
   return made
 }
 
+const storeOf = (): PublisherOptions['store'] => ({
+  readAfter: (sequence, limits) => fixture.ledger.store.readAfter(sequence, limits),
+  readHead: () => fixture.ledger.store.readHead(),
+  notePublished: (sequence) => fixture.ledger.store.notePublished(sequence),
+})
+
+/** Deletes the group's position, as brokers do by themselves a week after its last commit. */
+const forget = async (groupId: string): Promise<boolean> => {
+  const client = fixture.kafka.admin()
+  await client.connect()
+  try {
+    await client.deleteGroups([groupId])
+    return true
+  } catch {
+    return false
+  } finally {
+    await client.disconnect()
+  }
+}
+
 /** What a read_committed reader gets of the decisions, from the beginning. */
 const published = async (): Promise<string[]> => {
   const consumer = testConsumer([fixture.topic('transactions.processed')], {
@@ -165,8 +192,7 @@ describe('a publisher', () => {
         }
       },
       store: {
-        readAfter: (sequence, limits) => fixture.ledger.store.readAfter(sequence, limits),
-        readHead: () => fixture.ledger.store.readHead(),
+        ...storeOf(),
         notePublished: async (sequence) => {
           if (lost === 1) {
             lost += 1
@@ -240,6 +266,36 @@ describe('a publisher', () => {
         await next.close()
       })
     await producer.close()
+  })
+
+  it('goes on exactly where it was though the brokers forgot its position, with or without a note of the last batches', async () => {
+    const { ledger } = fixture.ledger.configuration
+    const batchOf = batchEncoder(fixture.contracts, { timeline: 1n, genesis: null })
+    const lastPublished = () => lastPublishedBatch(fixture.admin, ranges, ledger.topicPrefix)
+    const { groupId } = publisherGroup(ledger.topicPrefix, ledger.name)
+    const run = async (options: Partial<PublisherOptions>) => {
+      await pay(3)
+      const { publisher, incidents, warnings } = start({ batchOf, lastPublished, ...options })
+      await expect
+        .poll(lastPublished, { timeout: 20_000 })
+        .toBe((await fixture.ledger.store.readHead()).sequence)
+      await publisher.stop()
+      expect([incidents, warnings]).toEqual([[], []])
+      await expect.poll(() => forget(groupId), { timeout: 15_000 }).toBe(true)
+      const group = publisherGroup(ledger.topicPrefix, ledger.name)
+      expect(await fixture.admin.committedOffset(group)).toBeUndefined()
+    }
+    await run({})
+    const unnoted = { ...storeOf(), notePublished: async () => undefined }
+    await run({ store: unnoted })
+    await run({})
+    expect(await published()).toEqual(everything())
+    start({ batchOf, lastPublished })
+    await fixture.published()
+    // The position is committed again with what is sent next.
+    await pay(1)
+    await fixture.published()
+    expect(await published()).toEqual(everything())
   })
 
   it.each([

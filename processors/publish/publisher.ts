@@ -7,6 +7,7 @@ import type { GroupPosition, OutputMessage } from '#platform/kafka/fenced-produc
 import type { BatchStore, StoredBatch } from '#platform/postgres/batch-store.ts'
 import { atMost, type Clock } from '#platform/time/clock.ts'
 import { type BatchOf, type EntriesOf, messagesOf, type Round } from './messages.ts'
+import { publisherGroup, resumeAfter } from './position.ts'
 
 /** What the publisher needs of a producer (platform/kafka/fenced-producer.ts, or a simulated one). */
 export interface PublishingProducer {
@@ -35,6 +36,8 @@ export interface PublisherOptions {
   readonly topicPrefix: string
   readonly store: Pick<BatchStore, 'readAfter' | 'readHead' | 'notePublished'>
   readonly makeProducer: () => PublishingProducer
+  /** The last batch whose outputs are visible, asked after fencing; absent: the committed position alone counts. */
+  readonly lastPublished?: () => Promise<bigint | undefined>
   /** A cache writer for a take-over: everything up to the position has left already. */
   readonly makeSink: (from: { sequence: bigint; recordedAtMs: number; timeline: bigint }) => BalanceSink
   readonly entriesOf: EntriesOf
@@ -55,12 +58,6 @@ const RETRY_PAUSE_MS = { first: 50, most: 2_000 }
 const STOP_TIMEOUT_MS = 3_000
 const NOTE_EVERY_MS = 100
 const TOUCH_EVERY_MS = 500
-
-export const publisherGroup = (topicPrefix: string, ledger: string): GroupPosition => ({
-  groupId: `tallystream.publisher.${ledger}`,
-  topic: `${topicPrefix}transactions.processed`,
-  partition: 0,
-})
 
 export const publisherTransactionalId = (ledger: string): string => `tallystream.publisher.${ledger}`
 
@@ -148,12 +145,13 @@ export class Publisher {
     const producer = options.makeProducer()
     try {
       await producer.fence()
-      const position = await producer.readPosition(publisherGroup(options.topicPrefix, options.ledger))
+      const committed = await producer.readPosition(publisherGroup(options.topicPrefix, options.ledger))
+      const seen = await options.lastPublished?.()
       const head = await options.store.readHead()
-      checkPosition(position, head)
-      const sequence = position ?? 0n
+      const sequence = resumeAfter(committed, seen, head)
       options.onTakeOver()
-      options.logger.info({ sequence: String(sequence), head: String(head.sequence) }, 'publishing')
+      const positions = { committed: String(committed), seen: String(seen), head: String(head.sequence) }
+      options.logger.info({ sequence: String(sequence), ...positions }, 'publishing')
       const sink = options.makeSink({ sequence, recordedAtMs: head.tickMs, timeline: head.timeline })
       return { producer, sink, sequence, hash: null }
     } catch (error) {
@@ -234,48 +232,5 @@ export class Publisher {
     const { active } = this
     this.active = null
     await active?.producer.close()
-  }
-}
-
-/**
- * Nobody may decide on a database that ends before what was published: its next batches would be other ones than those that left.
- * @throws IncidentError `database_behind_published`, OperatingError of Kafka or Postgres
- */
-export const expectNotRestored = async (options: {
-  readonly admin: { committedOffset(position: GroupPosition): Promise<bigint | undefined> }
-  readonly store: Pick<BatchStore, 'readHead'>
-  readonly topicPrefix: string
-  readonly ledger: string
-}): Promise<void> => {
-  // Kafka first: the head only grows.
-  const position = await options.admin.committedOffset(publisherGroup(options.topicPrefix, options.ledger))
-  checkNotBehind(position, await options.store.readHead())
-}
-
-const checkNotBehind = (position: bigint | undefined, head: { readonly sequence: bigint }): void => {
-  if (position === undefined || position <= head.sequence) return
-  throw new IncidentError(
-    'database_behind_published',
-    `batch ${position} was published, but the database ends at ${head.sequence}: it was restored to an earlier moment. Stop the engine and run: npx tallystream recover`,
-  )
-}
-
-/** Kafka's position and Postgres must be able to be of the same past. */
-const checkPosition = (
-  position: bigint | undefined,
-  head: { readonly sequence: bigint; readonly publishedSequence: bigint },
-): void => {
-  if (position === undefined && head.publishedSequence > 0n) {
-    throw new IncidentError(
-      'publisher_position_lost',
-      `batches up to ${head.publishedSequence} were published, but Kafka holds no position`,
-    )
-  }
-  checkNotBehind(position, head)
-  if (position !== undefined && position < head.publishedSequence) {
-    throw new IncidentError(
-      'publisher_position_lost',
-      `batches up to ${head.publishedSequence} were published, but Kafka's position is ${position}`,
-    )
   }
 }
