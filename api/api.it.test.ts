@@ -8,6 +8,7 @@ import { testConfiguration } from '#infra/local/test-names.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
 import { KafkaAdmin } from '#platform/kafka/admin.ts'
 import { makeKafka } from '#platform/kafka/client.ts'
+import { readToEnd, testConsumer } from '#platform/kafka/kafka.fixtures.ts'
 import { BatchingProducer } from '#platform/kafka/producer.ts'
 import { makeEngineMetrics } from '#platform/observability/engine-metrics.ts'
 import { createLogger } from '#platform/observability/logger.ts'
@@ -274,6 +275,22 @@ test('a held transaction: explained, listed, released by the first reviewer', as
     { cause: 'review', outcome: 'applied', actor: 'eve' },
   ])
   expect((await get('/reviews')).body).toEqual([])
+})
+
+test('the published record carries the trace of its request', async () => {
+  const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
+  const traceparent = `00-${traceId}-00f067aa0ba902b7-01`
+  const body = { id: 'traced-1', from: 'many', to: 'sink', amount: '1' }
+  const reply = await post('/transactions', body, { ...WAIT, traceparent })
+  const replied = reply.headers.get('traceparent')!
+  expect(replied).toContain(traceId)
+  const topic = `${configuration.ledger.topicPrefix}transactions`
+  const reader = testConsumer([topic])
+  await reader.consumer.start()
+  const records = await readToEnd(reader, topic)
+  await reader.consumer.stop()
+  const published = records.find(({ value }) => value?.includes('traced-1'))
+  expect(published?.headers?.traceparent?.toString()).toBe(replied)
 })
 
 test('refused transactions show what they asked for, in the list and alone', async () => {

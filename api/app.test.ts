@@ -317,6 +317,27 @@ test('metrics count requests by route pattern, and the document names every rout
   expect((await app.inject('/docs')).statusCode).toBe(200)
 })
 
+test('a caller’s trace goes on: in replies, problems, log lines and what is published', async () => {
+  const { app, lines } = await buildTestApi()
+  const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
+  const headers = { traceparent: `00-${traceId}-00f067aa0ba902b7-01`, 'x-request-id': 'r1' }
+  const reply = await app.inject({ ...post('/transactions', { from: 'a', to: 'a', amount: '1' }), headers })
+  expect(reply.headers.traceparent).toMatch(new RegExp(`^00-${traceId}-(?!00f067aa0ba902b7)[0-9a-f]{16}-01$`))
+  expect(reply.json()).toMatchObject({ trace_id: traceId, request_id: 'r1' })
+  const broken = await app.inject({
+    ...post('/transactions', {}),
+    payload: '{',
+    headers: { ...headers, 'content-type': 'application/json' },
+  })
+  expect(broken.json()).toMatchObject({ code: 'json_invalid', trace_id: traceId })
+  expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+    { msg: 'request', traceId, requestId: 'r1' },
+    { msg: 'request', traceId },
+  ])
+  const fresh = await app.inject({ url: '/nothing', headers: { traceparent: `00-${'0'.repeat(32)}-1-01` } })
+  expect(fresh.json()).toMatchObject({ trace_id: expect.stringMatching(/^(?!0{32})[0-9a-f]{32}$/) })
+})
+
 test('a caller’s request id comes back where it is harmless', async () => {
   const { app } = await buildTestApi()
   const kept = await app.inject({ url: '/health/live', headers: { 'x-request-id': 'trace-1' } })

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
-import fastify, { type FastifyInstance } from 'fastify'
+import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { ApiDependencies } from '#api/dependencies.ts'
 import { parseExactJson, refuseCardNumber } from '#api/exact-json.ts'
 import { RecentlyPublished } from '#api/gateway/recently-published.ts'
@@ -20,6 +20,20 @@ import { registerPostTransactions } from '#api/routes/transactions/post-transact
 import { registerReadTransactions } from '#api/routes/transactions/read-transactions.ts'
 import { validationProblem } from '#api/validation.ts'
 import { maskCardNumbers } from '#domain/transactions/card-numbers.ts'
+import {
+  continueTrace,
+  TRACE_HEADER,
+  type Trace,
+  traceparentOf,
+  withTrace,
+} from '#platform/observability/trace.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Null until the request's headers are read. */
+    trace: Trace | null
+  }
+}
 
 /** How long an ordinary request may take: longer than any service behind it may. */
 const HANDLER_TIMEOUT_MS = 12_000
@@ -48,16 +62,15 @@ export async function buildApp(dependencies: ApiDependencies): Promise<FastifyIn
     schemaErrorFormatter: validationProblem,
   })
   app.addSchema(problemSchema)
+  app.decorateRequest('trace', null)
   acceptExactJson(app)
   observe(app, dependencies)
   app.setErrorHandler(async (error, request, reply) => {
     const problem = problemOf(error)
     if (problem.status >= 500) {
       const route = request.routeOptions.url
-      dependencies.logger.error(
-        { err: error, requestId: request.id, route, code: problem.code },
-        'request failed',
-      )
+      const fields = { err: error, ...idsOf(request), route, code: problem.code }
+      dependencies.logger.error(fields, 'request failed')
     }
     return await sendProblem(request, reply, problem)
   })
@@ -87,10 +100,10 @@ function registerRoutes(app: FastifyInstance, dependencies: ApiDependencies): vo
 }
 
 /** A caller's own id where it is harmless to repeat in logs and replies, else a new one. */
-const requestId = (given: string | string[] | undefined): string =>
-  typeof given === 'string' && /^[\w.-]{1,64}$/.test(given) && maskCardNumbers(given) === given
-    ? given
-    : randomUUID()
+function requestId(given: string | string[] | undefined): string {
+  const id = harmless(given)
+  return id !== undefined && /^[\w.-]{1,64}$/.test(id) ? id : randomUUID()
+}
 
 /** Bodies are parsed by our own parser; nothing but JSON is taken. */
 function acceptExactJson(app: FastifyInstance): void {
@@ -107,10 +120,16 @@ function acceptExactJson(app: FastifyInstance): void {
 /** Refuses card numbers wherever else a request could carry one, and measures every request. */
 function observe(app: FastifyInstance, { metrics, logger }: ApiDependencies): void {
   app.addHook('onRequest', async (request, reply) => {
-    reply.header('x-request-id', request.id)
+    request.trace = continueTrace(harmless(request.headers[TRACE_HEADER]))
+    reply.headers({ 'x-request-id': request.id, [TRACE_HEADER]: traceparentOf(request.trace) })
     for (const text of [request.url, request.headers['idempotency-key'], request.headers['x-actor']]) {
       if (typeof text === 'string') refuseCardNumber(decoded(text))
     }
+  })
+  // Here and not earlier: reading the body ends in another context than it began in.
+  app.addHook('preHandler', (request, _reply, done) => {
+    if (request.trace === null) done()
+    else withTrace(request.trace, request.id, done)
   })
   app.addHook('onResponse', async (request, reply) => {
     const { method } = request
@@ -118,9 +137,15 @@ function observe(app: FastifyInstance, { metrics, logger }: ApiDependencies): vo
     const route = request.routeOptions.url ?? 'none'
     const seconds = reply.elapsedTime / 1000
     metrics.requestSeconds.observe({ method, route, status: String(reply.statusCode) }, seconds)
-    logger.debug({ requestId: request.id, method, route, status: reply.statusCode, seconds }, 'request')
+    logger.debug({ ...idsOf(request), method, route, status: reply.statusCode, seconds }, 'request')
   })
 }
+
+const idsOf = ({ id, trace }: FastifyRequest): object => ({ requestId: id, traceId: trace?.traceId })
+
+/** A header that may be repeated in logs, replies and records. */
+const harmless = (given: string | string[] | undefined): string | undefined =>
+  typeof given === 'string' && maskCardNumbers(given) === given ? given : undefined
 
 /** Text with percent-encoding undone, as far as it can be. */
 function decoded(text: string): string {

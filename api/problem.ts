@@ -38,7 +38,8 @@ export const problemSchema = {
     status: { type: 'integer' },
     code: { type: 'string', examples: ['account_not_found'] },
     detail: { type: 'string' },
-    request_id: { type: 'string' },
+    request_id: { type: 'string', description: 'As in the header x-request-id.' },
+    trace_id: { type: 'string', description: 'As in the header traceparent.' },
     property: {
       type: 'string',
       description: 'What of the request it is about.',
@@ -112,6 +113,7 @@ export const problemBody = (request: FastifyRequest, problem: Problem): Record<s
   code: problem.code,
   detail: problem.message,
   request_id: request.id,
+  trace_id: request.trace?.traceId,
   ...problem.members,
 })
 

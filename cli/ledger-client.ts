@@ -11,6 +11,7 @@ import { OperatingError, UnreachableError } from '#platform/errors.ts'
 import { KafkaAdmin } from '#platform/kafka/admin.ts'
 import { type Kafka, makeKafka } from '#platform/kafka/client.ts'
 import { BatchingProducer, type OutgoingRecord } from '#platform/kafka/producer.ts'
+import { continueTrace, withTrace } from '#platform/observability/trace.ts'
 import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
 import { type LogPosition, readAppliedOffsets } from '#platform/postgres/queries/read-applied-offsets.ts'
 import { type LedgerProgress, requireProgress } from '#platform/postgres/queries/read-progress.ts'
@@ -36,6 +37,8 @@ export interface LedgerReader {
 /** A record that was published, and what became of it; null where nobody waited for that. */
 export interface Submission {
   readonly position: LogPosition
+  /** Names the record in the engine's logs; null where it was published without one. */
+  readonly traceId: string | null
   readonly outcome: RecordOutcome | null
 }
 
@@ -133,10 +136,13 @@ async function submit(
   refuseCardNumbers(key, record)
   // What applies the record comes after this.
   const { sequence } = await requireProgress(reader.pool, reader.configuration.ledger.name)
-  const position = await gateway.publish(topic, key, record)
-  if (waitMs === 0) return { position, outcome: null }
+  const trace = continueTrace(undefined)
+  const { traceId } = trace
+  const position = await withTrace(trace, undefined, () => gateway.publish(topic, key, record))
+  if (waitMs === 0) return { position, traceId, outcome: null }
   await untilApplied(submitter, position, waitMs)
-  return { position, outcome: await readRecordOutcome(reader.pool, reader.registry, position, sequence) }
+  const outcome = await readRecordOutcome(reader.pool, reader.registry, position, sequence)
+  return { position, traceId, outcome }
 }
 
 /** A real card number must not reach a topic, where it would stay. */

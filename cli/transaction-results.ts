@@ -19,12 +19,12 @@ export async function sourceOf(pool: ReadPool, id: string, named: string | undef
 
 /** The result of posting or reviewing: exit code 1 where the ledger refused it. */
 export function outcomeResult(
-  { outcome, position }: Submission,
+  { outcome, position, traceId }: Submission,
   transaction: { id: string; source: string },
 ): CommandResult {
   const { id, source } = transaction
   const subject = { txn_id: id, source }
-  const place = { position: showPosition(position) }
+  const place = { position: showPosition(position), trace_id: traceId }
   if (outcome === null) {
     const text = `${id}: published, not waited for`
     return { json: { ...subject, status: 'pending', outcome: null, reason: null, ...place }, text }

@@ -29,8 +29,8 @@ export function changeResult(
   submission: Submission,
   shown: { subject: Record<string, unknown>; state: Record<string, unknown>; text: string },
 ): CommandResult {
-  const { outcome, position } = submission
-  const place = { position: showPosition(position) }
+  const { outcome, position, traceId } = submission
+  const place = { position: showPosition(position), trace_id: traceId }
   if (outcome === null) {
     const json = { ...shown.subject, result: 'pending', ...place }
     return { json, text: `published to ${position.topic}, not waited for` }

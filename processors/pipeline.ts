@@ -50,6 +50,7 @@ import { expectNotRestored, lastPublishedBatch, publisherGroup } from './publish
 import { Publisher, publisherTransactionalId } from './publish/publisher.ts'
 import { BatchSize } from './runtime/batch-size.ts'
 import type { OutputEncoders } from './runtime/outputs.ts'
+import { logDeadLetters } from './runtime/log-dead-letters.ts'
 import { Processor } from './runtime/processor.ts'
 import { Ticker } from './time/ticker.ts'
 
@@ -286,6 +287,7 @@ const makeProcessor = (options: PipelineOptions, shared: Shared, committed: () =
       const { effects } = result
       countOutcomes(metrics, effects.decisions)
       for (const { letter } of effects.deadLetters) metrics.deadLetters.inc({ reason: letter.reason })
+      logDeadLetters(logger, result.sequence, effects)
     },
     onIncident: options.onIncident,
     onStopped: (incident) => {

@@ -4,6 +4,7 @@
  */
 import { OperatingError } from '#platform/errors.ts'
 import type { RecordPosition } from '#platform/kafka/producer.ts'
+import { currentTrace, TRACE_HEADER, traceparentOf } from '#platform/observability/trace.ts'
 import { TOPICS, type TopicKey } from '#schemas/topics.ts'
 
 /** What a request becomes: bigint fields leave as strings of digits. */
@@ -30,7 +31,12 @@ export interface RecordSender {
   }): Promise<RecordPosition>
 }
 
-const HEADERS = { 'content-type': 'application/json' }
+/** A request's record names its trace, so that what becomes of it can be found from either end. */
+function headersOf(): Record<string, string> {
+  const trace = currentTrace()
+  const type = { 'content-type': 'application/json' }
+  return trace === undefined ? type : { ...type, [TRACE_HEADER]: traceparentOf(trace) }
+}
 
 export interface IngestGatewayOptions {
   sender: RecordSender
@@ -54,7 +60,7 @@ export function makeIngestGateway(options: IngestGatewayOptions): IngestGateway 
           topic: `${options.topicPrefix}${name}`,
           key,
           value,
-          headers: HEADERS,
+          headers: headersOf(),
         })
         options.onPublished?.(name, 'ok', seconds())
         return { ...position, topic: name }

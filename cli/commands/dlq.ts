@@ -247,7 +247,8 @@ async function retriedResult(
   }
   const outcome = await ledger.outcomeOf(position, waitMs)
   const refusal = outcome.refusal ?? submission.outcome?.refusal ?? null
-  const decision = outcome.decision === null ? null : outcomeResult({ position, outcome }, outcome.decision)
+  const decision =
+    outcome.decision === null ? null : outcomeResult({ position, traceId: null, outcome }, outcome.decision)
   const failed = refusal !== null || decision?.exitCode === exitCodes.difference
   const json = {
     letter: name,

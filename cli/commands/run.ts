@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { addCommand } from '#cli/command.ts'
 import { loadConfiguration } from '#cli/configuration.ts'
+import { maskCardNumbers } from '#domain/transactions/card-numbers.ts'
 import { ConfigurationError } from '#platform/errors.ts'
 import { serveMetrics } from '#platform/http/metrics-server.ts'
 import { makeEngineMetrics } from '#platform/observability/engine-metrics.ts'
@@ -33,7 +34,11 @@ export function registerRun(program: Command): void {
     run: async (context, { roles }) => {
       const configuration = loadConfiguration()
       const isArchived = configuration.archive.url !== undefined
-      const logger = createLogger({ level: configuration.logLevel, service: 'engine' })
+      const logger = createLogger({
+        level: configuration.logLevel,
+        service: 'engine',
+        redactText: maskCardNumbers,
+      })
       const metrics = makeEngineMetrics()
       const pipeline = await startPipeline({
         configuration,

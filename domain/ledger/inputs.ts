@@ -15,6 +15,8 @@ export interface InputPosition {
   readonly topic: string
   readonly partition: number
   readonly offset: bigint
+  /** The record's `traceparent` header, as it came: for logs alone, nothing is decided by it. */
+  readonly trace?: string | undefined
 }
 
 /** A record that could not be read; its bytes masked (no card numbers) and cut. */

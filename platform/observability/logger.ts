@@ -1,5 +1,6 @@
 /** Structured logs: one JSON object a line on standard error, never on standard output, which belongs to a command's result. */
 import { pino } from 'pino'
+import { traceFields } from './trace.ts'
 
 /** What code logs through; `child` adds fields to every line. */
 export type Logger = pino.Logger
@@ -31,6 +32,8 @@ export function createLogger(options: LoggerOptions): Logger {
       level: options.level,
       base: { service: options.service, pid: process.pid },
       timestamp: pino.stdTimeFunctions.isoTime,
+      // A request's lines name its trace, whoever writes them.
+      mixin: traceFields,
       formatters: { level: (label) => ({ level: label }) },
     },
     stream,

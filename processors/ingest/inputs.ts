@@ -14,6 +14,7 @@ import type {
   Tick,
   TransactionCommand,
 } from '#domain/transactions/command.ts'
+import { traceHeaderOf } from '#platform/observability/trace.ts'
 import { type RawRecord, Unreadable } from './unreadable.ts'
 
 /** The ingest topics, by their names without the ledger's prefix. */
@@ -37,7 +38,7 @@ const TIME_MAX_MS = 253_402_300_799_999
 /** The input of a decoded record. @throws Unreadable `encoding_invalid` or `schema_mismatch` */
 export const inputOf = (record: RawRecord, value: DecodedValue): LedgerInput => {
   const { topic, partition, offset } = record
-  const position = { topic, partition, offset }
+  const position = { topic, partition, offset, trace: traceHeaderOf(record.headers) }
   const name = topic as IngestTopicName
   switch (name) {
     case 'transactions':

@@ -38,6 +38,29 @@ beforeAll(async () => {
 })
 afterAll(() => fixture.close())
 
+describe('what is said of a record in the log', () => {
+  it('names its trace, for dead letters and for conflicting ids', async () => {
+    const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
+    const headers = { traceparent: `00-${traceId}-00f067aa0ba902b7-01` }
+    const positions = await fixture.publish([
+      record(Buffer.from('{nothing'), { headers }),
+      record(avro('traced')),
+      record(avro('traced', { actor: 'somebody else' }), { headers }),
+      record(Buffer.from('{nothing'), { headers: { traceparent: 'nonsense' } }),
+    ])
+    await fixture.applied(positions)
+    const said = fixture.logLines
+      .map((line) => JSON.parse(line) as { offset?: string; reason?: string; traceId?: string })
+      .filter(({ offset }) => positions.some((position) => String(position.offset) === offset))
+    expect(said).toMatchObject([
+      { level: 'warn', reason: 'json_invalid', traceId, topic: 'transactions', partition: 0 },
+      { reason: 'id_conflict', traceId },
+      { reason: 'json_invalid' },
+    ])
+    expect(said[2]).not.toHaveProperty('traceId')
+  })
+})
+
 /** A change with its numbers as the longs of Avro. */
 const longs = (change: object): object =>
   Object.fromEntries(

@@ -5,6 +5,7 @@ import { maskCardNumbers, maskCardNumbersInBytes } from '#domain/transactions/ca
 import type { DeadLetterReason } from '#domain/transactions/outcomes.ts'
 import type { UnreadableStretch } from '#platform/kafka/ingest-record.ts'
 import { BATCH_HEADER_BYTES } from '#platform/kafka/record-batches.ts'
+import { traceHeaderOf } from '#platform/observability/trace.ts'
 
 /** One record as it came, topic without the ledger's prefix. */
 export interface RawRecord extends InputPosition {
@@ -49,6 +50,7 @@ export const deadLetter = (record: RawRecord, reason: DeadLetterReason, detail: 
     topic,
     partition,
     offset,
+    trace: traceHeaderOf(record.headers),
     letter: {
       reason,
       detail: maskCardNumbers(storableText(detail)).slice(0, DETAIL_LENGTH_MAX),

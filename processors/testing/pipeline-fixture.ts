@@ -23,6 +23,8 @@ export class PipelineFixture {
   readonly registry: SchemaRegistry
   readonly contracts: Contracts
   readonly incidents: IncidentError[] = []
+  /** What the engine logged as warnings and errors. */
+  readonly logLines: string[] = []
   private readonly configuration: Configuration
   private readonly producer: BatchingProducer
   private pipeline: Pipeline | null = null
@@ -63,7 +65,11 @@ export class PipelineFixture {
     this.pipeline = await startPipeline({
       configuration: this.configuration,
       roles,
-      logger: createLogger({ level: 'silent', service: 'tests' }),
+      logger: createLogger({
+        level: 'warn',
+        service: 'tests',
+        write: (line) => this.logLines.push(line),
+      }),
       metrics: makeEngineMetrics(),
       onIncident: (incident) => void this.incidents.push(incident),
     })

@@ -103,6 +103,10 @@ const headersSchema = {
     },
     'idempotency-key': { type: 'string', maxLength: 80, description: 'The id, where the body has none.' },
     'x-actor': { type: 'string', maxLength: 128, description: 'Who acts.' },
+    traceparent: {
+      type: 'string',
+      description: 'W3C Trace Context: gone on with in replies, logs and the published record.',
+    },
   },
 } as const
 
@@ -249,6 +253,7 @@ const refusedAsOutcomeSchema = {
           detail: { type: 'string' },
           property: { type: 'string' },
           request_id: { type: 'string' },
+          trace_id: { type: 'string' },
         },
         examples: [{ txn_id: 'pay-1', status: 'rejected', reason: 'insufficient_funds' }],
       },
