@@ -5,6 +5,7 @@ import { completeHelp, exitCodes, jsonText } from '#cli/command.ts'
 import { registerAccounts } from '#cli/commands/accounts.ts'
 import { registerApi } from '#cli/commands/api.ts'
 import { registerArchive } from '#cli/commands/archive.ts'
+import { registerAudit } from '#cli/commands/audit.ts'
 import { registerBalances } from '#cli/commands/balances.ts'
 import { registerBench } from '#cli/commands/bench.ts'
 import { registerCache } from '#cli/commands/cache.ts'
@@ -42,6 +43,7 @@ const registrations: readonly ((program: Command) => void)[] = [
   registerApi,
   registerCache,
   registerArchive,
+  registerAudit,
   registerBench,
 ]
 

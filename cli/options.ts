@@ -22,7 +22,7 @@ export interface PageOptions {
 }
 
 /** Who acts where nobody is named: the person at this machine. */
-function defaultActor(): string {
+export function defaultActor(): string {
   try {
     return `cli:${userInfo().username}`.slice(0, ACTOR_LENGTH_MAX)
   } catch {
@@ -73,7 +73,7 @@ export const waitMsOf = ({ wait }: WriteOptions): number =>
   wholeOf(wait, '--wait', { min: 0, max: WAIT_MAX_S }) * 1000
 
 /** @throws ConfigurationError */
-export function actorOf({ actor }: WriteOptions): string {
+export function actorOf({ actor }: Pick<WriteOptions, 'actor'>): string {
   if (actor.length > 0 && actor.length <= ACTOR_LENGTH_MAX) return actor
   throw new ConfigurationError(`expected --actor of 1 to ${ACTOR_LENGTH_MAX} characters, got ${actor.length}`)
 }

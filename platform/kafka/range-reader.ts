@@ -30,7 +30,8 @@ interface ClusterInternals {
 
 const READ_COMMITTED = 1
 const CONSUMER_REPLICA_ID = -1
-const FETCH_BYTES = 4 * 1024 * 1024
+/** Of each partition two fetches are in memory at a time, unpacked. */
+const FETCH_BYTES = 256 * 1024
 const FETCH_WAIT_MS = 100
 const FETCH_TIMEOUT_MS = 15_000
 /** Fetches in a row that failed or brought nothing, though the range says that there is something: about 20 s. */

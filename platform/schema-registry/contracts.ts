@@ -49,7 +49,7 @@ export const encoderOf = <T>(contract: Contract): AvroEncoder<T> =>
   new AvroEncoder<T>(contract.schema, contract.id)
 
 /** An encoder that writes into a given buffer, in registry wire format. */
-export const encodeAtOf = <T>(contract: Contract): EncodeAt<T> => {
+export const encodeAtOf = <T>(contract: Pick<Contract, 'schema' | 'id'>): EncodeAt<T> => {
   const type = avroType(contract.schema)
   const { id } = contract
   return (value, buffer, at) => {

@@ -1,16 +1,15 @@
 /** Decodes a chunk of records into inputs: schemas first (that may wait for the registry), then record by record. */
 import type { LedgerInput } from '#domain/ledger/inputs.ts'
 import type { IngestChunk } from '#platform/kafka/partition-inbox.ts'
-import type { Contracts } from '#platform/schema-registry/contracts.ts'
-import type { SchemaRegistry } from '#platform/schema-registry/registry.ts'
+import type { SchemaSource } from '#platform/schema-registry/serde.ts'
 import { decodeRecord, makeIngestCodecs, prepareSchemas } from './decode.ts'
 
 /** @returns a decoder; it throws OperatingError `registry_unreachable` (retriable) where a writer's schema can't be had now */
 export const makeChunkDecoder = (options: {
-  readonly registry: SchemaRegistry
-  readonly contracts: Contracts
+  readonly registry: SchemaSource
+  readonly contracts: Parameters<typeof makeIngestCodecs>[1]
   readonly topicPrefix: string
-}): ((chunk: IngestChunk) => Promise<LedgerInput[]>) => {
+}): ((chunk: Pick<IngestChunk, 'topic' | 'records'>) => Promise<LedgerInput[]>) => {
   const codecs = makeIngestCodecs(options.registry, options.contracts)
   return async (chunk) => {
     const topic = chunk.topic.slice(options.topicPrefix.length)

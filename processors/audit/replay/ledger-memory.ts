@@ -1,0 +1,254 @@
+/** A whole ledger in memory, as compact as a million transactions need: what the tables hold between batches, by replay alone. */
+import type { Rule } from '#domain/fraud/rules.ts'
+import { type Horizons, NO_HORIZONS } from '#domain/ledger/horizons.ts'
+import type { LedgerInput } from '#domain/ledger/inputs.ts'
+import { type BatchNeeds, collectNeeds } from '#domain/ledger/needs.ts'
+import {
+  type AccountState,
+  type BatchEffects,
+  type CardState,
+  type ClaimedId,
+  type ClaimedTransactionId,
+  DECISION_BOUNDS,
+  type DeadLetterStatus,
+  type HoldState,
+  type LedgerState,
+  type PostedParent,
+  type TransactionDecision,
+} from '#domain/ledger/state.ts'
+import { restoreTicks, type TickState } from '#domain/time/pending-ticks.ts'
+import type { TransactionCommand } from '#domain/transactions/command.ts'
+import { type Names, TransactionMemory } from './transaction-memory.ts'
+
+/** 'topic:partition' → next offset. */
+export type Positions = Map<string, bigint>
+
+const byExpiry = (a: HoldState, b: HoldState): number =>
+  a.expiresAt - b.expiresAt || (a.key < b.key ? -1 : a.key > b.key ? 1 : 0)
+
+export class LedgerMemory implements Names {
+  readonly accounts = new Map<string, AccountState>()
+  /** By number; numbers begin with 1. */
+  readonly accountsByNo: AccountState[] = []
+  readonly cards = new Map<string, CardState>()
+  readonly cardsByNo: CardState[] = []
+  /** Active ones only: of those that are over `transactions` keeps what is needed. */
+  readonly holds = new Map<string, HoldState>()
+  readonly transactions = new TransactionMemory()
+  readonly commands = new Map<string, ClaimedId>()
+  readonly deadLetters = new Map<string, DeadLetterStatus>()
+  /** By cluster: positions are its own. */
+  readonly positions = new Map<string, Positions>()
+  sequence = 0n
+  rules: readonly Rule[] = []
+  horizons: Horizons = NO_HORIZONS
+  rulesVersion = 0n
+  time: TickState
+  expiring = false
+  /** No active hold is over before this, ms since 1970. */
+  private earliestExpiry = Number.POSITIVE_INFINITY
+
+  /** @param tickMs decision time at the beginning */
+  constructor(tickMs: number) {
+    this.time = restoreTicks(tickMs)
+  }
+
+  account(no: number): AccountState {
+    return this.accountsByNo[no]!
+  }
+
+  card(no: number): string {
+    return this.cardsByNo[no]!.card
+  }
+
+  /** By number. */
+  *accountsInOrder(): Generator<AccountState> {
+    for (let no = 1; no < this.accountsByNo.length; no += 1) yield this.account(no)
+  }
+
+  /** The state in which the inputs of the next batch are decided, as loading it from the tables would give it. */
+  stateFor(inputs: readonly LedgerInput[], cluster: string): LedgerState {
+    const needs = collectNeeds(inputs)
+    const holds = this.holdsOf(needs)
+    const due = this.dueHolds(this.latestTime(needs))
+    for (const hold of due) holds.set(hold.key, hold)
+    return {
+      sequence: this.sequence + 1n,
+      accounts: this.accounts,
+      cards: this.cards,
+      claimed: this.claimedOf(needs),
+      holds,
+      parents: this.parentsOf(needs),
+      parentsTakenAt: this.parentsTakenAt(needs),
+      commands: this.commands,
+      deadLetters: this.deadLetters,
+      parentKeys: needs.parentKeys,
+      dueHolds: due.slice(0, DECISION_BOUNDS.expiriesMax),
+      nextDueAt: due[DECISION_BOUNDS.expiriesMax]?.expiresAt ?? null,
+      rules: this.rules,
+      horizons: this.horizons,
+      rulesVersion: this.rulesVersion,
+      accountsCount: this.accounts.size,
+      cardsCount: this.cards.size,
+      positions: this.positionsOf(cluster),
+      time: this.time,
+      expiring: this.expiring,
+      bounds: DECISION_BOUNDS,
+    }
+  }
+
+  /** Keeps what a batch changed; to be called once its outputs are encoded. */
+  keep(state: LedgerState, effects: BatchEffects): void {
+    this.sequence = state.sequence
+    this.rules = state.rules
+    this.horizons = state.horizons
+    this.rulesVersion = state.rulesVersion
+    this.expiring = state.expiring
+    for (const account of effects.accounts) {
+      account.referenceChanged = false
+      account.profileChanged = false
+      this.accountsByNo[account.no] = account
+    }
+    for (const card of effects.cards) this.cardsByNo[card.no] = card
+    for (const key of effects.forgotten) {
+      this.transactions.forget(key)
+      this.holds.delete(key)
+    }
+    for (const decision of effects.decisions) this.keepDecision(decision)
+    for (const parent of effects.parents) this.keepReversed(parent)
+    for (const hold of effects.holds) this.keepHold(hold)
+  }
+
+  positionsOf(cluster: string): Positions {
+    let positions = this.positions.get(cluster)
+    if (positions === undefined) {
+      positions = new Map()
+      this.positions.set(cluster, positions)
+    }
+    return positions
+  }
+
+  restoreAccount(account: AccountState): void {
+    this.accounts.set(account.id, account)
+    this.accountsByNo[account.no] = account
+  }
+
+  restoreCard(card: CardState): void {
+    this.cards.set(card.card, card)
+    this.cardsByNo[card.no] = card
+  }
+
+  /** Takes a hold in that a checkpoint kept. */
+  restoreHold(hold: HoldState): void {
+    this.holds.set(hold.key, hold)
+    this.earliestExpiry = Math.min(this.earliestExpiry, hold.expiresAt)
+  }
+
+  private keepDecision(decision: TransactionDecision): void {
+    const { key, command } = decision
+    if (decision.claims) {
+      this.transactions.claim(key, { content: decision.content, takenAtMs: decision.recordedAt })
+    }
+    if (decision.status !== 'applied') return
+    const postings = decision.postings.map((posting) => ({
+      debitNo: posting.debit.no,
+      creditNo: posting.credit.no,
+      amount: posting.amount,
+    }))
+    this.transactions.post(key, command.kind === 'unknown' ? 'post' : command.kind, decision.cardNo, postings)
+  }
+
+  private keepReversed(parent: PostedParent): void {
+    for (const { posting, reversed, changed } of parent.postings) {
+      if (changed) this.transactions.setReversed(parent.key, posting, reversed)
+    }
+  }
+
+  private keepHold(hold: HoldState): void {
+    if (hold.status === 'active') {
+      this.restoreHold(hold)
+      return
+    }
+    this.holds.delete(hold.key)
+    const card = hold.command.card === null ? undefined : this.cards.get(hold.command.card)
+    this.transactions.closeHold(hold.key, hold.kind, card?.no ?? null)
+  }
+
+  private claimedOf(needs: BatchNeeds): Map<string, ClaimedTransactionId> {
+    const claimed = new Map<string, ClaimedTransactionId>()
+    for (const key of needs.idKeys) {
+      const taken = this.transactions.takenId(key)
+      if (taken !== null) claimed.set(key, { content: taken.content, recordedAt: taken.takenAtMs })
+    }
+    return claimed
+  }
+
+  private parentsTakenAt(needs: BatchNeeds): Map<string, number> {
+    const takenAt = new Map<string, number>()
+    for (const key of needs.parentKeys) {
+      const taken = this.transactions.takenId(key)
+      if (taken !== null) takenAt.set(key, taken.takenAtMs)
+    }
+    return takenAt
+  }
+
+  private holdsOf(needs: BatchNeeds): Map<string, HoldState> {
+    const holds = new Map<string, HoldState>()
+    for (const key of needs.parentKeys) {
+      const hold = this.holds.get(key) ?? this.closedHold(key)
+      if (hold !== null) holds.set(key, hold)
+    }
+    return holds
+  }
+
+  private parentsOf(needs: BatchNeeds): Map<string, PostedParent> {
+    const parents = new Map<string, PostedParent>()
+    for (const key of needs.parentKeys) {
+      const parent = this.transactions.parent(key, this)
+      if (parent !== null) parents.set(key, parent)
+    }
+    return parents
+  }
+
+  /** A hold that is over, with the little that decisions still look at: that it is over, its kind and its card. */
+  private closedHold(key: string): HoldState | null {
+    const closed = this.transactions.closedHold(key)
+    if (closed === null) return null
+    const card = closed.cardNo === null ? null : this.card(closed.cardNo)
+    return {
+      key,
+      kind: closed.kind,
+      id: '',
+      source: '',
+      sequence: 0n,
+      index: 0,
+      expiresAt: 0,
+      postings: [],
+      command: { card } as TransactionCommand,
+      status: 'voided',
+      version: 0n,
+      versionIndex: 0,
+    }
+  }
+
+  /** The latest time that may come to apply in the batch; null = none can. */
+  private latestTime(needs: BatchNeeds): number | null {
+    const times = this.time.pending.map((tick) => tick.time)
+    if (needs.latestTick !== null) times.push(needs.latestTick)
+    if (this.expiring) times.push(this.time.nowMs)
+    return times.length === 0 ? null : Math.max(...times)
+  }
+
+  /** Active holds that are over at a time, oldest first; one more than a batch may expire, at most. */
+  private dueHolds(timeMs: number | null): HoldState[] {
+    if (timeMs === null || this.earliestExpiry > timeMs) return []
+    const due: HoldState[] = []
+    let earliest = Number.POSITIVE_INFINITY
+    for (const hold of this.holds.values()) {
+      if (hold.expiresAt <= timeMs) due.push(hold)
+      if (hold.expiresAt < earliest) earliest = hold.expiresAt
+    }
+    this.earliestExpiry = earliest
+    return due.sort(byExpiry).slice(0, DECISION_BOUNDS.expiriesMax + 1)
+  }
+}

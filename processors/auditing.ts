@@ -1,0 +1,185 @@
+/** The audits of a ledger, put together: what the command line starts. */
+import type { Configuration } from '#platform/config/configuration.ts'
+import { ConfigurationError, IncidentError } from '#platform/errors.ts'
+import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
+import {
+  type HistoryEnds,
+  readHistoryEnds,
+  sequenceAt,
+} from '#platform/postgres/queries/read-batch-headers.ts'
+import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
+import { accountDifferences } from './audit/replay/balances.ts'
+import { type Beginning, genesis, latestBeginning } from './audit/replay/beginning.ts'
+import { writeCheckpoint } from './audit/replay/checkpoint.ts'
+import type { Difference } from './audit/replay/differences.ts'
+import { encodersBy, frameReader } from './audit/replay/frame-codecs.ts'
+import { InputThread } from './audit/replay/input-thread.ts'
+import { planReplay, type ReplayPlan, startPositions } from './audit/replay/plan.ts'
+import { DIFFERENCES_LISTED_MAX, replay, type ReplayProgress } from './audit/replay/replay.ts'
+import { type ReplayReport, sumsOf } from './audit/replay/report.ts'
+import { tableBatches } from './audit/table-batches.ts'
+import type { ReaderData } from './audit-inputs.ts'
+
+/** A place in the history: its beginning or end, a batch, or a time. */
+export type HistoryPlace = 'earliest' | 'latest' | bigint | Date
+
+export interface AuditReplayOptions {
+  readonly configuration: Configuration
+  /** The first batch that is to be looked at; replay begins at the nearest checkpoint before it. */
+  readonly from: HistoryPlace
+  /** The last one. */
+  readonly to: HistoryPlace
+  /** Where checkpoints are read, and left where nothing differed. */
+  readonly checkpoints: string
+  readonly actor: string
+  readonly onMessage: (message: string) => void
+  readonly onProgress: (progress: ReplayProgress, plan: ReplayPlan) => void
+  readonly signal: AbortSignal
+}
+
+const STATEMENT_TIMEOUT_MS = 120_000
+
+/**
+ * Replays a stretch of a ledger's history and compares it, batch by batch, with what is stored; at the end its balances with the
+ * table `accounts`.
+ * @throws ConfigurationError; IncidentError; OperatingError `records_gone`, `batches_gone`; UnreachableError
+ */
+export const auditReplay = async (options: AuditReplayOptions): Promise<ReplayReport> => {
+  const { configuration } = options
+  const pool = makePool({
+    ...configuration.postgres,
+    applicationName: 'tallystream audit',
+    connectionsMax: 2,
+    statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+  })
+  try {
+    const ends = await historyEnds(pool)
+    const through = await throughOf(pool, ends, options.to)
+    const beginning = await beginningOf(options, pool, ends)
+    return await replayStretch(options, { pool, ends, through, beginning })
+  } finally {
+    await pool.close()
+  }
+}
+
+interface Stretch {
+  readonly pool: ReadPool
+  readonly ends: HistoryEnds
+  readonly through: bigint
+  readonly beginning: Beginning
+}
+
+const replayStretch = async (options: AuditReplayOptions, stretch: Stretch): Promise<ReplayReport> => {
+  const { pool, ends, beginning } = stretch
+  const { memory } = beginning
+  const startedAt = new Date()
+  const batches = tableBatches(pool)
+  const after = memory.sequence
+  const plan = await planReplay(batches, after, stretch.through)
+  if (beginning.isGenesis) startPositions(plan, (cluster) => memory.positionsOf(cluster))
+  options.onMessage(`batches ${after + 1n} to ${stretch.through}: ${plan.inputs} records`)
+  const inputs = new InputThread(new URL('./audit-thread.ts', import.meta.url), readerData(options, plan))
+  const registry = new SchemaRegistry(options.configuration.schemaRegistry)
+  const started = performance.now()
+  const result = await replay({
+    batches,
+    plan,
+    inputs,
+    memory,
+    chain: beginning.chain,
+    encodersOf: encodersBy(registry),
+    readFrame: frameReader(registry),
+    onProgress: (progress) => options.onProgress(progress, plan),
+    signal: options.signal,
+  }).finally(() => inputs.close())
+  const seconds = (performance.now() - started) / 1_000
+  const { counts } = result
+  const balances = await balanceDifferences(pool, memory)
+  const differences = result.differences + balances.count
+  if (differences === 0 && plan.batches > 0) {
+    options.onMessage(
+      `checkpoint: ${await writeCheckpoint(options.checkpoints, ends.ledger, memory, result.chain)}`,
+    )
+  }
+  return {
+    report: 'replay',
+    version: 1,
+    ledger: ends.ledger,
+    from: String(after + 1n),
+    to: String(memory.sequence),
+    began: beginning.isGenesis ? 'genesis' : String(after),
+    chain: result.chain.toString('hex'),
+    batches: counts.batches,
+    records: counts.records,
+    transactions: counts.transactions,
+    outcomes: counts.outcomes,
+    sums: sumsOf(memory),
+    digest: result.digest,
+    differences,
+    listed: [...result.listed, ...balances.listed].slice(0, DIFFERENCES_LISTED_MAX),
+    seconds: Math.round(seconds * 10) / 10,
+    ratePerSecond: Math.round(counts.transactions / Math.max(seconds, 0.001)),
+    startedAt: startedAt.toISOString(),
+    finishedAt: new Date().toISOString(),
+    actor: options.actor,
+  }
+}
+
+const readerData = ({ configuration }: AuditReplayOptions, plan: ReplayPlan): ReaderData => {
+  const { kafka, ledger, schemaRegistry, archive } = configuration
+  return { configuration: { kafka, ledger, schemaRegistry, archive }, ranges: plan.ranges }
+}
+
+const balanceDifferences = async (
+  pool: ReadPool,
+  memory: Beginning['memory'],
+): Promise<{ count: number; listed: Difference[] }> => {
+  const listed: Difference[] = []
+  let count = 0
+  for await (const difference of accountDifferences(pool, memory)) {
+    count += 1
+    if (listed.length < DIFFERENCES_LISTED_MAX) listed.push(difference)
+  }
+  return { count, listed }
+}
+
+const historyEnds = async (pool: ReadPool): Promise<HistoryEnds> => {
+  const ends = await readHistoryEnds(pool)
+  if (ends === undefined) throw new IncidentError('head_missing', 'the ledger has no head row')
+  return ends
+}
+
+const beginningOf = async (
+  { from, checkpoints, onMessage }: AuditReplayOptions,
+  pool: ReadPool,
+  ends: HistoryEnds,
+): Promise<Beginning> => {
+  if (from === 'earliest') return genesis(ends)
+  const through = await sequenceBefore(pool, ends, from)
+  const batches = tableBatches(pool)
+  return latestBeginning({ pool, batches, ends, folder: checkpoints, onRefused: onMessage }, through)
+}
+
+/** The last batch before a place. */
+const sequenceBefore = async (
+  pool: ReadPool,
+  ends: HistoryEnds,
+  place: Exclude<HistoryPlace, 'earliest'>,
+): Promise<bigint> => {
+  if (place === 'latest') return ends.sequence
+  if (typeof place === 'bigint') {
+    if (place <= ends.sequence) return place - 1n
+    throw new ConfigurationError(
+      `expected a batch up to ${ends.sequence}, where the history ends, got ${place}`,
+    )
+  }
+  return await sequenceAt(pool, new Date(place.getTime() - 1))
+}
+
+const throughOf = async (pool: ReadPool, ends: HistoryEnds, place: HistoryPlace): Promise<bigint> => {
+  if (place === 'latest') return ends.sequence
+  if (place === 'earliest') return 0n
+  const sequence = typeof place === 'bigint' ? place : await sequenceAt(pool, place)
+  if (sequence > ends.sequence) return ends.sequence
+  return sequence
+}
