@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help demo test doctor install clean
+.PHONY: help demo test faults doctor install clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ test: install ## every check: format, lint, types, boundaries, dead code, unit a
 
 doctor: ## say what this machine lacks, and the command that installs it; needs nothing but Node
 	@node cli/bin/tallystream.mjs doctor
+
+faults: install ## kill, freeze, cut and restart under load, then count (SEED=1 TRANSACTIONS=20000 FAULTS=20)
+	@exec tallystream faults --seed $(or $(SEED),1) --transactions $(or $(TRANSACTIONS),20000) --faults $(or $(FAULTS),20)
 
 install: node_modules/.package-lock.json ## install the packages, if they are missing or older than the lock file
 

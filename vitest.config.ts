@@ -1,4 +1,4 @@
-/** Tests: `unit` is pure and instant, `integration` shares one real stack. Both run from the same command in CI. */
+/** Tests: `unit` is pure and instant, `integration` shares one real stack, `faults` breaks services of its own. All run from the same command in CI. */
 import { configDefaults, defineConfig } from 'vitest/config'
 
 const exclude = [...configDefaults.exclude, '.tallystream/**']
@@ -11,7 +11,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['**/*.test.ts'],
-          exclude: [...exclude, '**/*.it.test.ts'],
+          exclude: [...exclude, '**/*.it.test.ts', '**/*.faults.test.ts'],
           testTimeout: 20_000,
         },
       },
@@ -25,6 +25,15 @@ export default defineConfig({
           maxWorkers: 2,
           testTimeout: 120_000,
           hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: 'faults',
+          include: ['**/*.faults.test.ts'],
+          exclude,
+          testTimeout: 15 * 60_000,
+          hookTimeout: 15 * 60_000,
         },
       },
     ],

@@ -13,6 +13,7 @@ import { registerCards } from '#cli/commands/cards.ts'
 import { registerDemo } from '#cli/commands/demo.ts'
 import { registerDlq } from '#cli/commands/dlq.ts'
 import { registerDoctor } from '#cli/commands/doctor.ts'
+import { registerFaults } from '#cli/commands/faults.ts'
 import { registerGenerate } from '#cli/commands/generate.ts'
 import { registerImport } from '#cli/commands/import.ts'
 import { registerMigrate } from '#cli/commands/migrate.ts'
@@ -45,6 +46,7 @@ const registrations: readonly ((program: Command) => void)[] = [
   registerArchive,
   registerAudit,
   registerBench,
+  registerFaults,
 ]
 
 /** From nothing to a first payment, by hand; `demo` does all of it. */

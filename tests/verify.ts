@@ -29,6 +29,7 @@ const steps: readonly Step[] = [
   { name: 'dead code', script: 'dead-code', vitest: false, timeoutMs: 3 * minute },
   { name: 'unit and property tests', script: 'test:unit', vitest: true, timeoutMs: 6 * minute },
   { name: 'integration tests', script: 'test:integration', vitest: true, timeoutMs: 20 * minute },
+  { name: 'faults', script: 'test:faults', vitest: true, timeoutMs: 15 * minute },
 ]
 
 interface StepResult {

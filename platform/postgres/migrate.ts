@@ -35,6 +35,8 @@ export const migrateLedger = async (
     connectionTimeoutMillis: 5_000,
     application_name: 'tallystream migrate',
   })
+  // What breaks between two statements shows at the next one; without a listener it would end the process.
+  client.on('error', () => undefined)
   try {
     await client.connect()
     return await migrate(client, { ...options, schema: postgres.schema })

@@ -56,6 +56,9 @@ const ROUND = { batchesMax: 64, bytesMax: 4 * 1024 * 1024 }
 const IDLE_WAIT_MS = { first: 2, most: 25 }
 const RETRY_PAUSE_MS = { first: 50, most: 2_000 }
 const STOP_TIMEOUT_MS = 3_000
+const RENEWAL_WAIT_MS = 500
+/** A step (taking over, a round) that takes longer than this loses the lease: its publisher may be cut off from Kafka. */
+const STEP_LEASE_MAX_MS = 5_000
 const NOTE_EVERY_MS = 100
 const TOUCH_EVERY_MS = 500
 
@@ -78,6 +81,9 @@ export class Publisher {
   private noted = { sequence: -1n, atMs: 0 }
   private touchedAtMs = 0
   private failures = 0
+  /** Batches of the next round: fewer after each failure, so that a round gets done in the end. */
+  private roundBatches = ROUND.batchesMax
+  private renewing: Promise<void> = Promise.resolve()
   private done: Promise<void> = Promise.resolve()
 
   constructor(options: PublisherOptions) {
@@ -111,6 +117,8 @@ export class Publisher {
     this.wake()
     await atMost(this.options.clock, STOP_TIMEOUT_MS, this.done)
     await this.active?.producer.close()
+    // A renewal that is still under way would take back what is given up.
+    await atMost(this.options.clock, RENEWAL_WAIT_MS, this.renewing)
     await this.options.lease.release()
   }
 
@@ -122,8 +130,9 @@ export class Publisher {
           await this.wait(this.options.leaseRenewMs)
           continue
         }
-        this.active ??= await this.takeOver()
-        await this.publishNext(this.active)
+        this.active ??= await this.keepingLease(() => this.takeOver())
+        const { active } = this
+        await this.keepingLease(() => this.publishNext(active))
         this.failures = 0
       } catch (error) {
         await this.failed(error)
@@ -138,6 +147,36 @@ export class Publisher {
     const held = await this.options.lease.take()
     this.leaseUntil = now + this.options.leaseRenewMs
     return held
+  }
+
+  /**
+   * Keeps the lease while a step is under way, up to a limit. Without that, on a machine that is too busy to finish a step within
+   * the lease's life, publishers would take over from each other for ever and none would get anywhere.
+   */
+  private async keepingLease<Result>(step: () => Promise<Result>): Promise<Result> {
+    const { clock, lease, leaseRenewMs } = this.options
+    const until = clock.monotonicMs() + STEP_LEASE_MAX_MS
+    let isOver = false
+    let cancel = () => {}
+    const renewLater = (): void => {
+      cancel = clock.after(leaseRenewMs, () => {
+        if (isOver || clock.monotonicMs() > until) return
+        this.renewing = lease.take().then(
+          (isHeld) => {
+            if (isHeld && !isOver) renewLater()
+          },
+          // The step itself meets whatever is wrong with Postgres.
+          () => undefined,
+        )
+      })
+    }
+    renewLater()
+    try {
+      return await step()
+    } finally {
+      isOver = true
+      cancel()
+    }
   }
 
   private async takeOver(): Promise<Active> {
@@ -162,7 +201,10 @@ export class Publisher {
 
   private async publishNext(active: Active): Promise<void> {
     const { options } = this
-    const batches = await options.store.readAfter(active.sequence, ROUND)
+    const batches = await options.store.readAfter(active.sequence, {
+      batchesMax: this.roundBatches,
+      bytesMax: ROUND.bytesMax,
+    })
     if (batches.length === 0) {
       await this.note(active, false)
       await this.idle(active)
@@ -179,6 +221,7 @@ export class Publisher {
         offset: round.last.sequence,
       },
     })
+    this.roundBatches = Math.min(this.roundBatches * 2, ROUND.batchesMax)
     active.sequence = round.last.sequence
     active.hash = round.last.hash
     this.touchedAtMs = this.options.clock.monotonicMs()
@@ -223,6 +266,7 @@ export class Publisher {
     }
     if (!(error instanceof OperatingError)) throw error
     this.failures += 1
+    this.roundBatches = Math.max(1, Math.floor(this.roundBatches / 4))
     this.options.logger.warn({ code: error.code, failures: this.failures }, error.message)
     const pauseMs = Math.min(RETRY_PAUSE_MS.first * 2 ** Math.min(this.failures, 8), RETRY_PAUSE_MS.most)
     await this.wait(pauseMs)

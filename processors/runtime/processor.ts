@@ -69,8 +69,10 @@ export class Processor {
       await this.ensureSession()
       await this.startReader()
     } catch (error) {
-      // A wrong set-up shows at once; what is only away is waited for.
-      if (!(error instanceof OperatingError && error.retriable)) throw error
+      // A wrong set-up shows at once, an incident is told; what is only away is waited for.
+      const isWrong =
+        !(error instanceof OperatingError) || !(error.retriable || error instanceof IncidentError)
+      if (isWrong) throw error
       await this.recover(error)
     }
     while (!this.stopping) {

@@ -36,13 +36,24 @@ function brokerProperties(
   const sasl = context.kafkaOptions.sasl
   const listeners = [`PLAINTEXT://127.0.0.1:${port}`]
   if (sasl !== undefined) listeners.push(`SASL_SSL://127.0.0.1:${saslPort}`)
+  const proxied = context.kafkaOptions.proxied ?? []
+  const behindProxies = (portOf: (of: (typeof proxied)[number]) => number) =>
+    proxied.map((listener, index) => `PROXIED${index}://127.0.0.1:${portOf(listener)}`)
+  const protocols = ['PLAINTEXT:PLAINTEXT', 'CONTROLLER:PLAINTEXT', 'SASL_SSL:SASL_SSL'].concat(
+    proxied.map((_listener, index) => `PROXIED${index}:PLAINTEXT`),
+  )
   return {
     'process.roles': 'broker,controller',
     'node.id': '1',
     'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
-    listeners: [...listeners, `CONTROLLER://127.0.0.1:${controllerPort}`].join(','),
-    'advertised.listeners': listeners.join(','),
-    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL',
+    listeners: [
+      ...[...listeners, ...behindProxies(({ port }) => port)],
+      `CONTROLLER://127.0.0.1:${controllerPort}`,
+    ].join(','),
+    'advertised.listeners': [...listeners, ...behindProxies(({ advertisedPort }) => advertisedPort)].join(
+      ',',
+    ),
+    'listener.security.protocol.map': protocols.join(','),
     'controller.listener.names': 'CONTROLLER',
     'inter.broker.listener.name': 'PLAINTEXT',
     'log.dirs': files.logFolder,

@@ -9,6 +9,8 @@ export interface KafkaOptions {
   properties?: Readonly<Record<string, string>>
   /** Also opens a SASL_SSL listener on which this user may log in (SCRAM-SHA-256 and SCRAM-SHA-512). Made when the data folder is. */
   sasl?: { username: string; password: string }
+  /** Further plain listeners, each advertised under another port of this machine: that of a proxy in front of it. */
+  proxied?: readonly { port: number; advertisedPort: number }[]
 }
 
 export interface ServiceContext {

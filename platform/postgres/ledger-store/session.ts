@@ -68,6 +68,8 @@ export class LedgerSession implements LedgerStore, Statements {
       // A statement that never answers must not hold the loop for ever.
       query_timeout: options.idleInTransactionMs * 10,
     })
+    // It listens from the start: a connection reset before the first answer would end the process as an unhandled error.
+    const session = new LedgerSession(client, options)
     try {
       await client.connect()
       await Promise.all([
@@ -80,7 +82,7 @@ export class LedgerSession implements LedgerStore, Statements {
       await client.end().catch(() => undefined)
       throw asOperatingError(error)
     }
-    return new LedgerSession(client, options)
+    return session
   }
 
   get isBroken(): boolean {

@@ -1,8 +1,9 @@
 /** What the checks looked at and what they found wrong. A check that looked at nothing has shown nothing: `passed` says so. */
+import { type Category, RULES, type Rule } from './checks/rules.ts'
 
 export interface Finding {
   /** What must hold. */
-  readonly rule: string
+  readonly rule: Rule
   examined: number
   wrong: number
   /** The first wrong ones, for whoever has to find the cause. */
@@ -12,10 +13,10 @@ export interface Finding {
 const EXAMPLES_MAX = 5
 
 export class Findings {
-  readonly #byRule = new Map<string, Finding>()
+  readonly #byRule = new Map<Rule, Finding>()
 
   /** Notes that one thing was looked at. @param example what to show where it is wrong; built only then */
-  check(rule: string, holds: boolean, example: () => string): void {
+  check(rule: Rule, holds: boolean, example: () => string): void {
     const finding = this.#of(rule)
     finding.examined += 1
     if (holds) return
@@ -24,7 +25,7 @@ export class Findings {
   }
 
   /** As `check`, for two values that must be the same. */
-  same(rule: string, name: string, expected: unknown, actual: unknown): void {
+  same(rule: Rule, name: string, expected: unknown, actual: unknown): void {
     this.check(rule, expected === actual, () => `${name}: expected ${expected}, found ${actual}`)
   }
 
@@ -32,17 +33,22 @@ export class Findings {
     return [...this.#byRule.values()]
   }
 
-  /** Whether every rule was looked at, and nothing is wrong. */
+  /** How much is wrong under a number of the report. */
+  wrongIn(category: Category): number {
+    return this.all.reduce((sum, { rule, wrong }) => sum + (RULES[rule] === category ? wrong : 0), 0)
+  }
+
+  /** Whether every rule that was to be looked at was, and nothing is wrong. */
   get passed(): boolean {
     return this.all.length > 0 && this.all.every((finding) => finding.examined > 0 && finding.wrong === 0)
   }
 
   /** The rule is on the list even if nothing comes to be looked at. */
-  expectRule(rule: string): void {
+  expectRule(rule: Rule): void {
     this.#of(rule)
   }
 
-  #of(rule: string): Finding {
+  #of(rule: Rule): Finding {
     let finding = this.#byRule.get(rule)
     if (finding === undefined) {
       finding = { rule, examined: 0, wrong: 0, examples: [] }

@@ -11,6 +11,8 @@ import type { SeededRandom } from './seeded-random.ts'
 const READ_EVERY_MS = 10
 const READS_AT_ONCE = 4
 const RULE = 'no answer about a balance was older than an earlier one'
+/** A reader whose Postgres and Redis are both away gets an error, as the API's client does. */
+const PAUSE_AFTER_FAILURE_MS = 100
 
 export class BalanceWatch {
   readonly redis: RedisClient
@@ -21,13 +23,13 @@ export class BalanceWatch {
   readonly #newest = new Map<string, bigint>()
   #isStopped = false
   #loop: Promise<void> = Promise.resolve()
-  readonly answers = { cached: 0, uncached: 0 }
+  readonly answers = { cached: 0, uncached: 0, failed: 0 }
 
   constructor(
     configuration: Configuration,
     options: { pool: ReadPool; accounts: readonly string[]; random: SeededRandom; findings: Findings },
   ) {
-    this.redis = openRedis({ url: configuration.redis.url, connectionName: 'crash-reader' })
+    this.redis = openRedis({ url: configuration.redis.url, connectionName: 'faults-reader' })
     this.reader = new BalanceCacheReader(this.redis, {
       keyPrefix: configuration.redis.keyPrefix,
       readBalances: (ids) => readBalances(options.pool, ids),
@@ -65,7 +67,14 @@ export class BalanceWatch {
   }
 
   async #read(id: string): Promise<void> {
-    const answer = await this.reader.read(id)
+    let answer: Awaited<ReturnType<BalanceCacheReader['read']>>
+    try {
+      answer = await this.reader.read(id)
+    } catch {
+      this.answers.failed += 1
+      await sleep(PAUSE_AFTER_FAILURE_MS)
+      return
+    }
     if (answer === undefined) return
     this.answers[answer.cached ? 'cached' : 'uncached'] += 1
     const { sequence } = answer.balance.version

@@ -3,6 +3,11 @@
  * under the id in front of the value. It shares nothing with the serializer that wrote the values, so it may judge them.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** A second apart. */
+const ATTEMPTS_MAX = 60
+
 type Schema = string | { type: Schema; [name: string]: unknown } | Schema[]
 interface Field {
   name: string
@@ -37,14 +42,24 @@ export class RegistryReader {
     return schema
   }
 
+  /** The registry may just have been killed: it is asked again, since "away" must not be taken for "has no such schema". */
   async #fetchSchema(id: number): Promise<Schema> {
-    const response = await fetch(`${this.#registryUrl}/schemas/ids/${id}`, {
-      signal: AbortSignal.timeout(10_000),
-    })
-    if (!response.ok) throw new Error(`schema ${id}: the registry answered ${response.status}`)
-    return JSON.parse(((await response.json()) as { schema: string }).schema) as Schema
+    for (let attempt = 1; ; attempt += 1) {
+      const response = await fetch(`${this.#registryUrl}/schemas/ids/${id}`, {
+        signal: AbortSignal.timeout(10_000),
+      }).catch(() => undefined)
+      if (response?.ok === true) {
+        return JSON.parse(((await response.json()) as { schema: string }).schema) as Schema
+      }
+      if (response?.status === 404) throw new Error(`the registry has no schema ${id}`)
+      if (attempt === ATTEMPTS_MAX) throw new RegistryAway(`schema ${id}: the registry doesn't answer`)
+      await sleep(1_000)
+    }
   }
 }
+
+/** Nothing can be said about a value: the registry gave no answer for a long time. */
+export class RegistryAway extends Error {}
 
 class Cursor {
   readonly bytes: Buffer

@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { Configuration } from '#platform/config/configuration.ts'
 import { type Environment, processEnvironment } from '#platform/config/environment.ts'
+import type { Slot } from './slot.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const BIN = join(ROOT, 'cli/bin/tallystream.mjs')
@@ -17,10 +18,13 @@ const RESTART_PAUSE_MS = 200
 /** One engine process. */
 export interface Engine {
   readonly name: string
+  readonly slot: Slot | undefined
   readonly pid: number
   readonly child: ChildProcess
   /** What it said last. */
   readonly lines: string[]
+  /** Codes of the incidents that it reported. */
+  readonly incidents: string[]
   state: 'running' | 'paused' | 'ending' | 'ended'
   /** Whether it got as far as doing its work. */
   isUp: boolean
@@ -28,45 +32,40 @@ export interface Engine {
 }
 
 /** The name under which the engines' Postgres sessions show, so that only theirs are ended. */
-export const sessionNameOf = (configuration: Configuration): string => `crash ${configuration.ledger.name}`
+export const sessionNameOf = (configuration: Configuration): string => `faults ${configuration.ledger.name}`
+
+export interface EnginesOptions {
+  readonly configuration: Configuration
+  /** Where every process writes its log; none are kept where absent. */
+  readonly logFolder?: string | undefined
+  /** Starts a process again, in its slot, where it ended though nobody asked it to. */
+  readonly areKeptUp: boolean
+}
 
 export class Engines {
-  readonly #environment: Environment
-  readonly #logFolder: string | undefined
+  readonly #options: EnginesOptions
   readonly #all: Engine[] = []
   #isClosed = false
   /** Processes that ended though nobody had asked them to. */
   readonly endedByThemselves: string[] = []
-  /** Processes that could not start, because they were frozen or their session was ended meanwhile, and were started again. */
+  /** Processes that could not start, because they were frozen or a service was away, and were started again. */
   restarts = 0
   readonly #endAll = () => {
     for (const engine of this.#all) engine.child.kill('SIGKILL')
   }
 
-  /** @param logFolder where every process writes its log; none are kept where absent */
-  constructor(configuration: Configuration, logFolder?: string) {
-    const databaseUrl = new URL(configuration.postgres.url)
-    // The address' own application name wins over the one that the engine sets.
-    databaseUrl.searchParams.set('application_name', sessionNameOf(configuration))
-    this.#environment = {
-      ...processEnvironment(),
-      LEDGER: configuration.ledger.name,
-      KAFKA_BROKERS: configuration.kafka.brokers.join(','),
-      SCHEMA_REGISTRY_URL: configuration.schemaRegistry.url,
-      DATABASE_URL: databaseUrl.href,
-      REDIS_URL: configuration.redis.url,
-      METRICS_PORT: '0',
-      LOG_LEVEL: 'info',
-    }
-    this.#logFolder = logFolder
+  constructor(options: EnginesOptions) {
+    this.#options = options
     // Whatever ends this process, its engines must not outlive it.
     process.on('exit', this.#endAll)
   }
 
-  start(): Engine {
-    const child = spawn(process.execPath, [BIN, 'run'], {
+  /** @param options.slot whose proxies it uses; straight to the services without one */
+  start(options: { slot?: Slot | undefined; roles?: string } = {}): Engine {
+    const { slot, roles } = options
+    const child = spawn(process.execPath, [BIN, 'run', ...(roles === undefined ? [] : ['--roles', roles])], {
       cwd: ROOT,
-      env: this.#environment,
+      env: this.#environmentOf(slot),
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     const name = `engine ${this.#all.length + 1}`
@@ -76,29 +75,24 @@ export class Engines {
     })
     const engine: Engine = {
       name,
+      slot,
       pid: child.pid ?? -1,
       child,
       lines: [],
+      incidents: [],
       state: 'running',
       isUp: false,
       ended,
     }
+    if (slot !== undefined) slot.engine = engine
     this.#all.push(engine)
     this.#keepLines(engine)
-    void ended.then(({ code, signal }) => {
-      if (engine.state === 'running' && !engine.isUp && code === EXIT_UNREACHABLE) {
-        this.restarts += 1
-        setTimeout(() => {
-          if (!this.#isClosed) this.start()
-        }, RESTART_PAUSE_MS)
-      } else if (engine.state === 'running') {
-        this.endedByThemselves.push(
-          `${name} ended with ${code ?? signal}; it said last:\n${engine.lines.slice(-10).join('\n')}`,
-        )
-      }
-      engine.state = 'ended'
-    })
+    void ended.then(({ code, signal }) => this.#noteEnd(engine, code, signal))
     return engine
+  }
+
+  get all(): readonly Engine[] {
+    return this.#all
   }
 
   get running(): Engine[] {
@@ -109,11 +103,16 @@ export class Engines {
     return this.#all.find((engine) => engine.pid === pid)
   }
 
-  /** SIGKILL. */
-  async kill(engine: Engine): Promise<void> {
+  /** Sends SIGKILL and doesn't wait. */
+  killNow(engine: Engine): void {
     if (engine.state === 'ended') return
     engine.state = 'ending'
     engine.child.kill('SIGKILL')
+  }
+
+  /** SIGKILL. */
+  async kill(engine: Engine): Promise<void> {
+    this.killNow(engine)
     await engine.ended
   }
 
@@ -130,6 +129,7 @@ export class Engines {
 
   /** SIGSTOP: it stands still in the middle of whatever it does. */
   pause(engine: Engine): void {
+    if (engine.state !== 'running') return
     engine.state = 'paused'
     engine.child.kill('SIGSTOP')
   }
@@ -148,19 +148,65 @@ export class Engines {
     process.off('exit', this.#endAll)
   }
 
+  #environmentOf(slot: Slot | undefined): Environment {
+    const { configuration } = this.#options
+    const direct = {
+      KAFKA_BROKERS: configuration.kafka.brokers.join(','),
+      SCHEMA_REGISTRY_URL: configuration.schemaRegistry.url,
+      DATABASE_URL: configuration.postgres.url,
+      REDIS_URL: configuration.redis.url,
+    }
+    const endpoints = slot?.endpoints(configuration) ?? direct
+    const databaseUrl = new URL(endpoints.DATABASE_URL!)
+    // The address' own application name wins over the one that the engine sets.
+    databaseUrl.searchParams.set('application_name', sessionNameOf(configuration))
+    return {
+      ...processEnvironment(),
+      LEDGER: configuration.ledger.name,
+      ...endpoints,
+      DATABASE_URL: databaseUrl.href,
+      METRICS_PORT: '0',
+      LOG_LEVEL: 'info',
+    }
+  }
+
+  #noteEnd(engine: Engine, code: number | null, signal: NodeJS.Signals | null): void {
+    const wasRunning = engine.state === 'running'
+    engine.state = 'ended'
+    if (!wasRunning || this.#isClosed) return
+    if (!engine.isUp && code === EXIT_UNREACHABLE) this.restarts += 1
+    else {
+      const said = engine.lines.slice(-10).join('\n')
+      this.endedByThemselves.push(`${engine.name} ended with ${code ?? signal}; it said last:\n${said}`)
+    }
+    if (!this.#options.areKeptUp) return
+    setTimeout(() => {
+      if (!this.#isClosed && engine.slot?.engine === engine) this.start({ slot: engine.slot })
+    }, RESTART_PAUSE_MS)
+  }
+
   #keepLines(engine: Engine): void {
+    const { logFolder } = this.#options
     let file: WriteStream | undefined
-    if (this.#logFolder !== undefined) {
-      file = createWriteStream(join(this.#logFolder, `${engine.name.replace(' ', '-')}-${engine.pid}.log`))
+    if (logFolder !== undefined) {
+      file = createWriteStream(join(logFolder, `${engine.name.replace(' ', '-')}-${engine.pid}.log`))
     }
     for (const stream of [engine.child.stdout!, engine.child.stderr!]) {
       createInterface({ input: stream }).on('line', (line) => {
         file?.write(`${line}\n`)
         engine.isUp ||= line.includes('"msg":"started"')
+        const incident = incidentOf(line)
+        if (incident !== undefined) engine.incidents.push(incident)
         engine.lines.push(line)
         if (engine.lines.length > LINES_KEPT) engine.lines.shift()
       })
     }
     void engine.ended.then(() => file?.end())
   }
+}
+
+/** The code of the incident that a log line reports. */
+const incidentOf = (line: string): string | undefined => {
+  if (!line.includes('"incident: ') && !line.includes('"msg":"incident')) return undefined
+  return /"code":"(\w+)"/.exec(line)?.[1] ?? 'unknown'
 }
