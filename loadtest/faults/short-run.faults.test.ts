@@ -32,7 +32,7 @@ const DAMAGES: readonly Damage[] = [
     name: 'a decision written twice',
     category: 'duplicated',
     sql: `insert into transactions select (jsonb_populate_record(t, jsonb_build_object('index', 900000))).*
-      from (select * from transactions limit 1) as t`,
+      from transactions as t order by sequence, index limit 1`,
   },
   {
     name: 'a balance changed',
