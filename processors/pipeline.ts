@@ -8,50 +8,39 @@
  *
  * The stages meet only in Postgres and Kafka, so each may run in any number of processes: see cli/commands/run.ts.
  */
-import { hostname } from 'node:os'
 import type { FrameTopic } from '#domain/ledger/batch-record.ts'
 import type { TickInput } from '#domain/ledger/inputs.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
 import type { IncidentError } from '#platform/errors.ts'
-import { KafkaAdmin } from '#platform/kafka/admin.ts'
-import { type Kafka, makeKafka } from '#platform/kafka/client.ts'
 import { FencedProducer } from '#platform/kafka/fenced-producer.ts'
 import { IngestConsumer } from '#platform/kafka/ingest-consumer.ts'
 import { BatchingProducer } from '#platform/kafka/producer.ts'
-import { RangeReader } from '#platform/kafka/range-reader.ts'
 import { countOutcomes, type EngineMetrics } from '#platform/observability/engine-metrics.ts'
 import type { Logger } from '#platform/observability/logger.ts'
-import { ArchiveProgress, type LedgerOrigin } from '#platform/postgres/archive-progress.ts'
-import { BatchStore } from '#platform/postgres/batch-store.ts'
-import { type EnginePool, makeEnginePool } from '#platform/postgres/engine-pool.ts'
+import { adoptPartition, enterCluster, isAnyTaken, readOrigins } from '#platform/postgres/clusters.ts'
 import { Lease } from '#platform/postgres/lease.ts'
 import { LedgerSession } from '#platform/postgres/ledger-store/session.ts'
 import { createPartitionsAhead } from '#platform/postgres/migrate.ts'
 import { noteIncident } from '#platform/postgres/positions.ts'
 import { BalanceCacheWriter } from '#platform/redis/balance-cache-writer.ts'
 import { closeRedis, openRedis } from '#platform/redis/client.ts'
-import {
-  type Contracts,
-  encodeAtOf,
-  encoderOf,
-  frameSchemaIds,
-  registerContracts,
-} from '#platform/schema-registry/contracts.ts'
-import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
+import { type Contracts, encodeAtOf, encoderOf, frameSchemaIds } from '#platform/schema-registry/contracts.ts'
 import { AvroDecoder } from '#platform/schema-registry/serde.ts'
 import { systemClock } from '#platform/time/clock.ts'
-import { ALL_TOPICS, INGEST_TOPICS, TOPICS } from '#schemas/topics.ts'
+import { INGEST_TOPICS, TOPICS } from '#schemas/topics.ts'
 import { openArchiver } from './archive/open-archiver.ts'
 import { makeChunkDecoder } from './ingest/chunk-decoder.ts'
 import { balanceSinkOf } from './publish/balance-sink.ts'
 import { batchEncoder } from './publish/batches.ts'
 import { entriesOfProcessed, type ProcessedValue } from './publish/entries.ts'
-import { expectNotRestored, lastPublishedBatch, publisherGroup } from './publish/position.ts'
+import { expectNotRestored, publisherGroup } from './publish/position.ts'
 import { Publisher, publisherTransactionalId } from './publish/publisher.ts'
 import { BatchSize } from './runtime/batch-size.ts'
+import { makeClusterHistory } from './runtime/other-cluster.ts'
 import type { OutputEncoders } from './runtime/outputs.ts'
 import { logDeadLetters } from './runtime/log-dead-letters.ts'
 import { Processor } from './runtime/processor.ts'
+import { openShared, type Shared } from './shared.ts'
 import { Ticker } from './time/ticker.ts'
 
 export type Role = 'processor' | 'publisher' | 'ticker' | 'archiver'
@@ -82,7 +71,6 @@ interface Part {
 const CACHED_ACCOUNTS_MAX = 200_000
 const LEASE_MS = { publisher: 2_000, ticker: 3_000 }
 const TICK_INTERVAL_MS = 1_000
-const PUBLISHED_REFRESH_MS = 200
 const LAG_EVERY_MS = 1_000
 const POSITIONS_EVERY_MS = 5_000
 const PARTITIONS_EVERY_MS = 3_600_000
@@ -141,75 +129,6 @@ const keepPartitions = (shared: Shared, logger: Logger): void => {
   shared.onClose(() => clearInterval(timer))
 }
 
-interface Shared {
-  readonly kafka: Kafka
-  readonly admin: KafkaAdmin
-  readonly registry: SchemaRegistry
-  readonly contracts: Contracts
-  readonly pool: EnginePool
-  readonly store: BatchStore
-  readonly holder: string
-  /** Timeline and genesis of the ledger. */
-  readonly origin: LedgerOrigin
-  /** What the publisher has sent at least; looked at from time to time. */
-  publishedSequence(): bigint
-  /** The last batch whose outputs are visible. */
-  readonly lastPublished: () => Promise<bigint | undefined>
-  onClose(closer: () => Promise<void> | void): void
-  close(): Promise<void>
-}
-
-const openShared = async ({ configuration, logger }: PipelineOptions): Promise<Shared> => {
-  const closers: (() => Promise<void> | void)[] = []
-  const close = async () => {
-    for (const closer of closers.reverse()) await closer()
-  }
-  const kafka = makeKafka(configuration.kafka, { clientId: 'tallystream-engine', logger })
-  const registry = new SchemaRegistry(configuration.schemaRegistry)
-  const contracts = await registerContracts(registry, configuration.ledger.topicPrefix)
-  const pool = makeEnginePool(configuration.postgres, {
-    applicationName: 'tallystream engine',
-    connectionsMax: 4,
-  })
-  closers.push(() => pool.end())
-  const store = new BatchStore(pool)
-  const origin = await new ArchiveProgress(pool).readHead()
-  let published = (await store.readHead()).publishedSequence
-  const refresh = setInterval(() => {
-    store.readHead().then(
-      (head) => {
-        published = head.publishedSequence
-      },
-      () => undefined,
-    )
-  }, PUBLISHED_REFRESH_MS)
-  closers.push(() => clearInterval(refresh))
-  const admin = new KafkaAdmin(kafka)
-  const ranges = new RangeReader(kafka)
-  closers.push(() => Promise.all([admin.close(), ranges.close()]).then(() => undefined))
-  try {
-    const { topicPrefix } = configuration.ledger
-    await admin.requireTopics(ALL_TOPICS.map(({ name }) => `${topicPrefix}${name}`))
-  } catch (error) {
-    await close()
-    throw error
-  }
-  return {
-    kafka,
-    admin,
-    registry,
-    contracts,
-    pool,
-    store,
-    origin,
-    holder: `${hostname()}:${process.pid}:${Math.floor(performance.timeOrigin)}`,
-    publishedSequence: () => published,
-    lastPublished: () => lastPublishedBatch(admin, ranges, configuration.ledger.topicPrefix),
-    onClose: (closer) => closers.push(closer),
-    close,
-  }
-}
-
 const outputEncoders = (contracts: Contracts): OutputEncoders => {
   const encoders: Record<FrameTopic, OutputEncoders[FrameTopic]> = {
     'transactions.processed': encodeAtOf(contracts.processed),
@@ -227,6 +146,7 @@ const makeProcessor = (options: PipelineOptions, shared: Shared, committed: () =
   const { configuration, logger, metrics } = options
   const { engine, ledger, postgres } = configuration
   const { topicPrefix } = ledger
+  const decode = makeChunkDecoder({ registry: shared.registry, contracts: shared.contracts, topicPrefix })
   return new Processor({
     topicPrefix,
     makeReader: (hooks) =>
@@ -244,6 +164,7 @@ const makeProcessor = (options: PipelineOptions, shared: Shared, committed: () =
         onIncident: hooks.onIncident,
       }),
     openSession: async () => {
+      await enterCluster(shared.pool, await shared.cluster(), { mayTakeTurn: false })
       await expectNotRestored({
         committed: () => shared.admin.committedOffset(publisherGroup(topicPrefix, ledger.name)),
         seen: shared.lastPublished,
@@ -267,8 +188,18 @@ const makeProcessor = (options: PipelineOptions, shared: Shared, committed: () =
       publishBacklogMax: engine.publishBacklogBatchesMax,
       publishedSequence: shared.publishedSequence,
     },
-    decode: makeChunkDecoder({ registry: shared.registry, contracts: shared.contracts, topicPrefix }),
+    decode,
     admin: shared.admin,
+    history: makeClusterHistory({
+      topicPrefix,
+      overlapMs: ledger.clusterOverlapMs,
+      admin: shared.admin,
+      reader: shared.ranges,
+      decode: (chunk) => decode(chunk),
+      isAnyTaken: (transactions) => isAnyTaken(shared.pool, transactions),
+      readOrigins: (partitions) => readOrigins(shared.pool, ledger.clusterId, partitions),
+      keep: (adoption) => adoptPartition(shared.pool, ledger.clusterId, adoption),
+    }),
     clock: systemClock,
     batchSize: new BatchSize({
       recordsMin: 50,

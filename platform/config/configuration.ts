@@ -20,6 +20,8 @@ export interface LedgerConfiguration {
   topicPrefix: string
   /** Positions are kept per cluster: another cluster's offsets mean something else. */
   clusterId: string
+  /** How much earlier than the last applied record its history is searched on another cluster, ms. */
+  clusterOverlapMs: number
 }
 
 export interface KafkaConfiguration {
@@ -157,6 +159,8 @@ function readLedger(reader: ConfigurationReader): LedgerConfiguration {
       pattern: /^[A-Za-z0-9._-]{1,64}$/,
       expected: '1 to 64 of A-Z, a-z, 0-9, ., _ and -',
     }),
+    clusterOverlapMs:
+      reader.integer('CLUSTER_OVERLAP_SECONDS', { fallback: 600, min: 1, max: 604_800 }) * 1_000,
   }
 }
 

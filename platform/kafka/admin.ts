@@ -138,6 +138,23 @@ export class KafkaAdmin {
     })
   }
 
+  /** The first offset of each partition whose record is of that time or later, by partition; the end where there is none. */
+  async offsetsAt(topic: string, timestampMs: number): Promise<Map<number, bigint>> {
+    return await this.#call(`reading the offsets of ${topic} by time`, async (admin) => {
+      await admin.fetchTopicMetadata({ topics: [topic] })
+      const offsets = await admin.fetchTopicOffsetsByTimestamp(topic, Math.max(0, timestampMs))
+      return new Map(offsets.map(({ partition, offset }) => [partition, BigInt(offset)]))
+    })
+  }
+
+  /** What the brokers call their cluster; null where they don't say. */
+  async clusterId(): Promise<string | null> {
+    return await this.#call(
+      'asking for the cluster',
+      async (admin) => (await admin.describeCluster()).clusterId,
+    )
+  }
+
   /** A group's committed position; undefined where it never committed one. The topic must exist. */
   async committedOffset(position: {
     groupId: string

@@ -91,10 +91,13 @@ export class BatchStore {
     timeline: bigint
     tickMs: number
     publishedSequence: bigint
+    /** What of it was published on other clusters than the one that is read now. */
+    publishedBefore?: bigint
   }> {
     try {
       const { rows } = await this.pool.query(
-        `select sequence, timeline, tick_ms, (select published_sequence from publisher_progress) as published from ledger_head`,
+        `select sequence, timeline, tick_ms, (select published_sequence from publisher_progress) as published,
+           (select published_before from kafka_clusters order by turn desc limit 1) as before from ledger_head`,
       )
       const row = rows[0]
       return {
@@ -102,6 +105,7 @@ export class BatchStore {
         timeline: BigInt(row.timeline),
         tickMs: Number(row.tick_ms),
         publishedSequence: BigInt(row.published),
+        publishedBefore: BigInt(row.before ?? 0),
       }
     } catch (error) {
       // 3F000: no such schema; 42P01: no such table.

@@ -44,11 +44,14 @@ const TRANSACTION_BATCHES_MAX = 64n
 export const resumeAfter = (
   committed: bigint | undefined,
   seen: bigint | undefined,
-  head: { readonly sequence: bigint; readonly publishedSequence: bigint },
+  head: { readonly sequence: bigint; readonly publishedSequence: bigint; readonly publishedBefore?: bigint },
 ): bigint => {
+  const { publishedSequence, publishedBefore = 0n } = head
   const position = agreed(committed, seen)
   expectNotBehind(position, head)
-  if ((position ?? 0n) < head.publishedSequence) {
+  // What left before the ledger changed its cluster need not be on this one; what is there was copied, and is not sent again.
+  if (publishedSequence <= publishedBefore) return position ?? publishedBefore
+  if ((position ?? 0n) < publishedSequence) {
     throw new IncidentError(
       'publisher_position_lost',
       `batches up to ${head.publishedSequence} were published, but Kafka ${position === undefined ? 'holds neither a position nor outputs' : `has them up to ${position}`}`,

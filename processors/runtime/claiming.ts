@@ -1,6 +1,8 @@
-/** Where partitions that the ledger has never read begin. */
+/** What is known of assigned partitions before they are taken: where their logs begin, and whether their history is here. */
 import type { KafkaAdmin } from '#platform/kafka/admin.ts'
 import type { PartitionToClaim } from '#platform/postgres/ledger-store/store.ts'
+import type { ClusterHistory } from './other-cluster.ts'
+import type { PartitionIncident } from './stopped-partitions.ts'
 
 /**
  * Assigned partitions as the ledger names them, with the first offset that the log has of each.
@@ -23,4 +25,30 @@ export const partitionsToClaim = async (
       }))
   })
   return (await Promise.all(byTopic)).flat()
+}
+
+/**
+ * Parts those that can be taken now from those whose history is on another cluster. Searching it may take minutes: where there is
+ * no time, it is postponed.
+ * @throws OperatingError of Kafka and Postgres
+ */
+export const partByHistory = async (
+  partitions: readonly PartitionToClaim[],
+  history: ClusterHistory | undefined,
+  { mayTakeLong }: { readonly mayTakeLong: boolean },
+): Promise<{ ready: PartitionToClaim[]; postponed: PartitionIncident[]; stopped: PartitionIncident[] }> => {
+  const postponed: PartitionIncident[] = []
+  const stopped: PartitionIncident[] = []
+  for (const origin of (await history?.origins(partitions)) ?? []) {
+    const { topic, partition } = origin
+    if (!mayTakeLong) {
+      postponed.push({ topic, partition, code: 'cluster_unknown_history', detail: 'not looked for yet' })
+      continue
+    }
+    const incident = await history!.adopt(origin)
+    if (incident !== null) stopped.push(incident)
+  }
+  const isOut = (p: PartitionToClaim): boolean =>
+    [...postponed, ...stopped].some((out) => out.topic === p.topic && out.partition === p.partition)
+  return { ready: partitions.filter((p) => !isOut(p)), postponed, stopped }
 }

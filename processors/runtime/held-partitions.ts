@@ -26,13 +26,6 @@ export class HeldPartitions {
     return claim
   }
 
-  /** Where reading goes on. @param name 'topic:partition' of one that is held */
-  readFrom(name: string): bigint {
-    const offset = this.expected.get(name)
-    if (offset === undefined) throw new Error(`${name} isn't held`)
-    return offset
-  }
-
   clear(): void {
     this.claims.clear()
     this.expected.clear()
@@ -41,18 +34,21 @@ export class HeldPartitions {
 
   /**
    * Keeps a claim. Reading begins at the last applied record where the log still has it: a topic that was made anew has another
-   * one there, and nobody else would notice. @param logStart first offset that the log has
+   * one there, and nobody else would notice.
+   * @param logStart first offset that the log has
+   * @returns where to read
    */
-  hold(claim: ClaimedPartition, logStart: bigint): void {
+  hold(claim: ClaimedPartition, logStart: bigint): bigint {
     const name = `${claim.topic}:${claim.partition}`
     this.claims.set(name, claim)
     const { last } = claim
     if (last === null || last.offset < logStart) {
       this.expected.set(name, claim.nextOffset)
-      return
+      return claim.nextOffset
     }
     this.unverified.set(name, { ...last, timestampMs: 0 })
     this.expected.set(name, last.offset)
+    return last.offset
   }
 
   /**

@@ -7,6 +7,7 @@ import type { LedgerStore } from '#platform/postgres/ledger-store/store.ts'
 import type { Clock } from '#platform/time/clock.ts'
 import type { BatchContext, BatchResult } from '../apply/batch.ts'
 import type { BatchSize } from './batch-size.ts'
+import type { ClusterHistory } from './other-cluster.ts'
 import type { PartitionIncident } from './stopped-partitions.ts'
 
 /** The reader as the processor sees it (platform/kafka/ingest-consumer.ts, or a simulated one). */
@@ -26,8 +27,14 @@ export interface IngestReader {
   ): Promise<void>
 }
 
+/** A partition, its topic with the ledger's prefix. */
+export interface Assigned {
+  topic: string
+  partition: number
+}
+
 export interface ReaderHooks {
-  claim(assignment: { topic: string; partition: number }[]): Promise<Map<string, bigint>>
+  claim(assignment: Assigned[]): Promise<Map<string, bigint>>
   release(): Promise<void>
   /** Reading one partition has stopped; topic with the ledger's prefix. */
   onIncident(incident: PartitionIncident): void
@@ -48,6 +55,8 @@ export interface ProcessorOptions {
   /** Turns a chunk's records into inputs; waits for the registry where it must. */
   readonly decode: (chunk: IngestChunk) => Promise<LedgerInput[]>
   readonly admin: Pick<KafkaAdmin, 'ranges'>
+  /** For partitions that were last read on another cluster; absent: there is none. */
+  readonly history?: ClusterHistory
   readonly clock: Clock
   readonly batchSize: BatchSize
   readonly batchBytesMax: number

@@ -5,10 +5,10 @@ import type { LedgerStore } from '#platform/postgres/ledger-store/store.ts'
 import { atMost, pause } from '#platform/time/clock.ts'
 import { BatchApplier, type SentBatch } from '../apply/batch.ts'
 import type { PartitionInputs } from './batch-header.ts'
-import { partitionsToClaim } from './claiming.ts'
+import { partByHistory, partitionsToClaim } from './claiming.ts'
 import { type Flight, Flights } from './flights.ts'
 import { HeldPartitions } from './held-partitions.ts'
-import type { IngestReader, ProcessorOptions } from './processor-options.ts'
+import type { Assigned, IngestReader, ProcessorOptions } from './processor-options.ts'
 import { Backlog } from './selection.ts'
 import { type PartitionIncident, StoppedPartitions } from './stopped-partitions.ts'
 
@@ -151,7 +151,7 @@ export class Processor {
   private async whileInFlight(): Promise<void> {
     try {
       if (!this.isFull(2)) await this.fill(0)
-      const isBehind = this.backlog.inputs >= this.options.batchSize.current
+      const isBehind = this.backlog.inputs >= this.options.batchSize.current && !this.stopped.isDue
       if (this.flights.count < FLIGHTS_MAX && isBehind) this.sendAhead()
     } finally {
       await this.land()
@@ -217,10 +217,7 @@ export class Processor {
     return this.backlog.inputs >= batchSize.current * batches || this.backlog.bytes >= batchBytesMax * batches
   }
 
-  /**
-   * Reads and decodes up to what one batch may take. What was taken from the reader stays in `raw` until it is decoded, so that
-   * a registry that is away for a while loses nothing.
-   */
+  /** Reads and decodes up to what one batch may take; what is taken stays in `raw` until it is decoded: the registry may be away. */
   private async fill(waitMs: number): Promise<void> {
     if (this.raw.length === 0) {
       const recordsMax = this.options.batchSize.current
@@ -252,6 +249,8 @@ export class Processor {
 
   private raise(incident: PartitionIncident): void {
     const { topic, partition, code, detail } = incident
+    // Why there was no position to read from is known better here.
+    if (code === 'position_unknown' && this.stopped.has(incident)) return
     const isNews = this.stopped.raise(incident)
     this.options.onStopped?.(incident)
     if (isNews) this.options.onIncident(new IncidentError(code, `${topic}:${partition}: ${detail}`))
@@ -274,10 +273,12 @@ export class Processor {
       const topic = `${this.options.topicPrefix}${incident.topic}`
       try {
         this.letGo(name)
-        const positions = await this.take([{ topic, partition: incident.partition }])
+        const positions = await this.take([{ topic, partition: incident.partition }], { mayTakeLong: true })
         if (generation !== this.generation) return
+        const position = positions.get(`${topic}:${incident.partition}`)
+        if (position === undefined) continue
         this.stopped.onTrial(incident)
-        await reader.readAgain(topic, incident.partition, positions.get(`${topic}:${incident.partition}`)!)
+        await reader.readAgain(topic, incident.partition, position)
       } catch (error) {
         if (!(error instanceof OperatingError) || this.session?.isBroken === true) throw error
         this.stopped.raise(incident)
@@ -295,35 +296,33 @@ export class Processor {
   }
 
   /** Takes the assigned partitions in Postgres; reading starts at what Postgres says. */
-  private async claim(assignment: { topic: string; partition: number }[]): Promise<Map<string, bigint>> {
+  private async claim(assignment: Assigned[]): Promise<Map<string, bigint>> {
     this.drop()
     // No positions would read as an incident of each partition; a refusal is tried again by nobody, since the reader is stopped next.
     if (this.stopping) throw new OperatingError('processor_stopping', 'the processor is being stopped')
-    if (assignment.length === 0) return new Map()
-    const positions = await this.take(assignment)
+    const positions = await this.take(assignment, { mayTakeLong: false })
     this.options.logger.info({ partitions: positions.size }, 'took partitions')
     return positions
   }
 
-  /** Takes partitions in Postgres. @returns where to read each, by its full name */
-  private async take(assignment: { topic: string; partition: number }[]): Promise<Map<string, bigint>> {
+  /** Takes partitions in Postgres. @returns where to read each, by its full name; without those that can't be read now */
+  private async take(assignment: Assigned[], time: { mayTakeLong: boolean }): Promise<Map<string, bigint>> {
     const session = await this.ensureSession()
-    const { admin, topicPrefix } = this.options
-    const toClaim = await partitionsToClaim(assignment, admin, topicPrefix)
-    const starts = new Map(toClaim.map((p) => [`${p.topic}:${p.partition}`, p.initialOffset]))
-    const claimed = await session.claim(toClaim)
+    const { admin, history, topicPrefix } = this.options
+    const all = await partitionsToClaim(assignment, admin, topicPrefix)
+    const { ready, postponed, stopped } = await partByHistory(all, history, time)
+    for (const incident of postponed) this.stopped.postpone(incident)
+    for (const incident of stopped) this.raise(incident)
+    const starts = new Map(ready.map((p) => [`${p.topic}:${p.partition}`, p.initialOffset]))
+    const claimed = ready.length === 0 ? [] : await session.claim(ready)
+    const positions = new Map<string, bigint>()
     for (const claim of claimed) {
       const name = `${claim.topic}:${claim.partition}`
-      this.held.hold(claim, starts.get(name)!)
       this.positions.set(name, claim.nextOffset)
       this.appliedPositions.set(name, claim.nextOffset)
+      positions.set(topicPrefix + name, this.held.hold(claim, starts.get(name)!))
     }
-    return new Map(
-      claimed.map((c) => [
-        `${topicPrefix}${c.topic}:${c.partition}`,
-        this.held.readFrom(`${c.topic}:${c.partition}`),
-      ]),
-    )
+    return positions
   }
 
   /** The partitions go to somebody else: the batches in flight are finished, what was only read is dropped. */

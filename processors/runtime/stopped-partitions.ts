@@ -37,6 +37,11 @@ export class StoppedPartitions {
     return this.stops.size === 0
   }
 
+  get isDue(): boolean {
+    const now = this.clock.monotonicMs()
+    return [...this.stops.values()].some(({ dueAtMs }) => dueAtMs <= now)
+  }
+
   clear(): void {
     this.stops.clear()
   }
@@ -54,6 +59,15 @@ export class StoppedPartitions {
       isOnTrial: false,
     })
     return before?.incident.code !== incident.code || before.incident.detail !== incident.detail
+  }
+
+  has({ topic, partition }: { topic: string; partition: number }): boolean {
+    return this.stops.has(nameOf({ topic, partition }))
+  }
+
+  /** Nothing is wrong with it so far, but it can't be read before it was looked at: at once. */
+  postpone(incident: PartitionIncident): void {
+    this.stops.set(nameOf(incident), { incident, attempts: -1, dueAtMs: 0, isOnTrial: false })
   }
 
   /** Those to look at now. One that went through its pause on trial has recovered, and is forgotten. */

@@ -237,7 +237,7 @@ export class LedgerFixture {
   /** Ends sessions and removes the ledger. */
   async close(): Promise<void> {
     await Promise.all(this.sessions.map((session) => session.close()))
-    await this.pool.query(`drop schema "${this.configuration.postgres.schema}" cascade`)
+    await this.pool.query(`drop schema if exists "${this.configuration.postgres.schema}" cascade`)
     await this.pool.end()
   }
 }

@@ -107,8 +107,8 @@ export class PipelineFixture {
     for (const { topic, partition, offset } of positions) {
       for (;;) {
         const rows = await this.ledger.rows(
-          'select 1 from ingest_offsets where topic = $1 and partition = $2 and next_offset > $3',
-          [topic.slice(prefix), partition, String(offset)],
+          'select 1 from ingest_offsets where topic = $1 and partition = $2 and next_offset > $3 and cluster_id = $4',
+          [topic.slice(prefix), partition, String(offset), this.configuration.ledger.clusterId],
         )
         if (rows.length > 0) break
         if (this.incidents.length > 0) throw this.incidents[0]!

@@ -126,8 +126,9 @@ export class LedgerSession implements LedgerStore, Statements {
       )
       await this.query(
         'claim-insert',
-        `insert into ingest_offsets (cluster_id, topic, partition, next_offset)
-         select $1, t, p, o from unnest($2::text[], $3::int[], $4::bigint[]) as u (t, p, o) on conflict do nothing`,
+        `insert into ingest_offsets (cluster_id, topic, partition, next_offset, turn)
+         select $1, t, p, o, coalesce((select turn from kafka_clusters where cluster_id = $1), 0)
+         from unnest($2::text[], $3::int[], $4::bigint[]) as u (t, p, o) on conflict do nothing`,
         [this.clusterId, topics, numbers, partitions.map((p) => String(p.initialOffset))],
       )
       const { rows } = await this.query<ClaimRow>(
