@@ -17,6 +17,7 @@ import { registerFaults } from '#cli/commands/faults.ts'
 import { registerGenerate } from '#cli/commands/generate.ts'
 import { registerImport } from '#cli/commands/import.ts'
 import { registerMigrate } from '#cli/commands/migrate.ts'
+import { registerRecover } from '#cli/commands/recover.ts'
 import { registerReviews } from '#cli/commands/reviews.ts'
 import { registerRules } from '#cli/commands/rules.ts'
 import { registerRun } from '#cli/commands/run.ts'
@@ -45,6 +46,7 @@ const registrations: readonly ((program: Command) => void)[] = [
   registerCache,
   registerArchive,
   registerAudit,
+  registerRecover,
   registerBench,
   registerFaults,
 ]

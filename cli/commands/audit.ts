@@ -1,9 +1,11 @@
 /** `audit`: proofs of what is stored, one subcommand a file in audit/. */
 import type { Command } from 'commander'
 import { addAuditReplay } from '#cli/commands/audit/replay.ts'
+import { addAuditOutputs } from '#cli/commands/audit/outputs.ts'
 
 /** Registers `audit` and its subcommands. */
 export function registerAudit(program: Command): void {
   const audit = program.command('audit').description('prove what is stored, and say what differs')
   addAuditReplay(audit)
+  addAuditOutputs(audit)
 }

@@ -1,0 +1,191 @@
+/** What left a ledger is compared with what was decided, on the real broker; what is missing is published once. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { waitUntilApplied } from '#connectors/ingest/applied.ts'
+import { IngestPublisher } from '#connectors/ingest/publisher.ts'
+import { testConfiguration } from '#infra/local/test-names.ts'
+import { publishRun } from '#loadtest/generator/publish-run.ts'
+import { planRun } from '#loadtest/generator/run-plan.ts'
+import { FencedProducer } from '#platform/kafka/fenced-producer.ts'
+import type { IngestRecord } from '#platform/kafka/ingest-record.ts'
+import { readToEnd, testConsumer } from '#platform/kafka/kafka.fixtures.ts'
+import { createLogger } from '#platform/observability/logger.ts'
+import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
+import { readAccountIds } from '#platform/postgres/queries/read-account-ids.ts'
+import { readBalances } from '#platform/postgres/queries/read-balances.ts'
+import { closeRedis, openRedis, type RedisClient, untilRedisReady } from '#platform/redis/client.ts'
+import { rebuildCache } from '#platform/redis/rebuild-cache.ts'
+import { auditLedgerOutputs } from './auditing-outputs.ts'
+import { publisherGroup } from './publish/position.ts'
+import { publisherTransactionalId } from './publish/publisher.ts'
+import { PipelineFixture } from './testing/pipeline-fixture.ts'
+
+const configuration = testConfiguration('outputs')
+const { name: ledger, topicPrefix, clusterId } = configuration.ledger
+let fixture: PipelineFixture
+let publisher: IngestPublisher
+let pool: ReadPool
+let redis: RedisClient
+
+const load = async (run: string, transactions: number): Promise<void> => {
+  const { tickMs } = await fixture.ledger.store.readHead()
+  const plan = planRun({ run, seed: 3, transactions, accounts: 80, mix: 'default', endTimeMs: tickMs })
+  const options = { pool, clusterId, topicPrefix, idleTimeoutMs: 30_000 }
+  const awaitApplied = (positions: Parameters<typeof waitUntilApplied>[0]) =>
+    waitUntilApplied(positions, options)
+  await awaitApplied((await publishRun(plan, { publisher, awaitApplied })).positions)
+}
+
+const audit = (repair = false) =>
+  auditLedgerOutputs({
+    configuration,
+    repair,
+    logger: createLogger({ level: 'silent', service: 'tests' }),
+    onBatch: () => undefined,
+    signal: new AbortController().signal,
+  })
+
+const read = async (name: string): Promise<IngestRecord[]> => {
+  const consumer = testConsumer([fixture.topic(name)])
+  await consumer.consumer.start()
+  const records = await readToEnd(consumer, fixture.topic(name))
+  await consumer.consumer.stop()
+  return records
+}
+
+beforeAll(async () => {
+  fixture = await PipelineFixture.create(configuration)
+  publisher = await IngestPublisher.open({ kafka: fixture.kafka, registry: fixture.registry, topicPrefix })
+  pool = makePool({ ...configuration.postgres, applicationName: 'tests' })
+  redis = openRedis({ url: configuration.redis.url, sslCa: undefined, connectionName: 'tests' })
+  await untilRedisReady(redis, 5_000)
+  await fixture.start(['processor', 'publisher', 'ticker'])
+  await load('one', 1_000)
+  await fixture.published()
+  await fixture.stop()
+})
+afterAll(async () => {
+  closeRedis(redis)
+  await publisher.close()
+  await pool.close()
+  await fixture.close()
+})
+
+describe('the audit of outputs', () => {
+  it('finds all of them, once, in order', async () => {
+    const { findings, cache, topics, published } = await audit()
+    expect(findings).toEqual([])
+    expect(cache.differences).toEqual([])
+    expect(published).toBe((await fixture.ledger.store.readHead()).sequence)
+    const byName = new Map(topics.map((topic) => [topic.topic, topic]))
+    const [stored] = await fixture.ledger.rows<{ transactions: bigint; postings: bigint; accounts: bigint }>(
+      `select (select count(*) from transactions) as transactions, (select count(*) from postings) as postings,
+         (select count(*) from accounts) as accounts`,
+    )
+    expect(byName.get('transactions.processed')).toMatchObject({ found: Number(stored!.transactions) })
+    expect(byName.get('ledger.entries')).toMatchObject({ found: Number(stored!.postings) * 2 })
+    expect(byName.get('balances')).toMatchObject({ expected: Number(stored!.accounts) })
+    expect(byName.get('ledger.batches')).toMatchObject({ found: Number(published) })
+    expect(cache.accounts).toBe(Number(stored!.accounts))
+  })
+
+  it('finds what is there twice and what nobody decided', async () => {
+    const [first] = await read('transactions.processed')
+    await fixture.publish([
+      { topic: 'transactions.processed', key: first!.key, value: first!.value!, partition: 0 },
+      { topic: 'ledger.entries', key: Buffer.from('1.2.3'), value: Buffer.from('poison'), partition: 0 },
+    ])
+    const { findings } = await audit()
+    expect(findings.map(({ topic, kind }) => `${kind} ${topic}`).sort()).toEqual([
+      'repeated ledger.entries',
+      'repeated transactions.processed',
+    ])
+  })
+
+  it('finds what was never sent, and publishes it once', async () => {
+    const before = (await audit()).findings.length
+    await fixture.start(['processor'])
+    await load('two', 300)
+    await fixture.stop()
+    // A position that went ahead of its outputs, as after a torn transaction.
+    const { sequence } = await fixture.ledger.store.readHead()
+    const producer = new FencedProducer({
+      kafka: fixture.kafka,
+      transactionalId: publisherTransactionalId(ledger),
+    })
+    await producer.fence()
+    const group = publisherGroup(topicPrefix, ledger)
+    await producer.publish({ messagesByTopic: new Map(), position: { ...group, offset: sequence } })
+    await producer.close()
+    const found = await audit()
+    expect(found.findings.length).toBeGreaterThan(before + 300)
+    expect(new Set(found.findings.slice(before).map(({ kind }) => kind))).toContain('missing')
+    const repaired = await audit(true)
+    expect(repaired.repaired).toBe(found.missing.length)
+    expect((await audit()).findings.length).toBe(before)
+    expect((await audit(true)).repaired).toBe(0)
+    const values = await fixture.decode<{ sequence: bigint; index: number }>(
+      'processed',
+      (await read('transactions.processed')).map(({ value }) => value),
+    )
+    const [stored] = await fixture.ledger.rows<{ count: bigint }>('select count(*) from transactions')
+    // But for the one that the test before sent twice.
+    expect(new Set(values.map((each) => `${each.sequence}.${each.index}`)).size).toBe(values.length - 1)
+    expect(values.length - 1).toBe(Number(stored!.count))
+  })
+
+  it('and the publisher goes on behind a repair', async () => {
+    const before = (await audit()).findings.length
+    await fixture.start(['processor', 'publisher', 'ticker'])
+    await load('three', 100)
+    await fixture.published()
+    await fixture.stop()
+    expect(fixture.incidents).toEqual([])
+    expect((await audit()).findings.length).toBe(before)
+  })
+
+  it('refuses a repair while a publisher is at work', async () => {
+    await fixture.ledger.pool.query(
+      `insert into leases (name, holder, expires_at) values ('publisher', 'somebody', now() + interval '1 hour')`,
+    )
+    await fixture.start(['processor'])
+    await load('four', 20)
+    await fixture.stop()
+    const { sequence } = await fixture.ledger.store.readHead()
+    const producer = new FencedProducer({
+      kafka: fixture.kafka,
+      transactionalId: publisherTransactionalId(ledger),
+    })
+    await producer.fence()
+    await producer.publish({
+      messagesByTopic: new Map(),
+      position: { ...publisherGroup(topicPrefix, ledger), offset: sequence },
+    })
+    await producer.close()
+    await expect(audit(true)).rejects.toMatchObject({ code: 'publisher_running' })
+    await fixture.ledger.pool.query('delete from leases')
+    expect((await audit(true)).repaired).toBeGreaterThan(0)
+  })
+})
+
+describe('the audit of the cache', () => {
+  it('finds a balance that is not what Postgres has', async () => {
+    const { sequence, timeline, tickMs } = await fixture.ledger.store.readHead()
+    await rebuildCache(redis, {
+      keyPrefix: configuration.redis.keyPrefix,
+      head: { timeline, sequence, recordedAtMs: tickMs },
+      readAccountIds: (after, limit) => readAccountIds(pool, after, limit),
+      readBalances: (ids) => readBalances(pool, ids),
+    })
+    expect((await audit()).cache).toMatchObject({ differences: [] })
+    const [key] = await redis.keys(`${configuration.redis.keyPrefix}*:b:*`)
+    const text = (await redis.get(key!))!
+    const fields = text.split('|')
+    fields[2] = String(BigInt(fields[2]!) + 1n)
+    await redis.set(key!, fields.join('|'))
+    const { differences } = (await audit()).cache
+    expect(differences).toMatchObject([{ kind: 'different', cached: fields.join('|') }])
+    expect(key!.endsWith(`:${differences[0]!.account}`)).toBe(true)
+    await redis.set(key!, text)
+    expect((await audit()).cache.differences).toEqual([])
+  })
+})

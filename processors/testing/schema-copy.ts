@@ -1,0 +1,26 @@
+/** A copy of a ledger's tables and putting it back: what a backup restored to an earlier moment is, for tests. */
+import type { EnginePool } from '#platform/postgres/engine-pool.ts'
+
+const tablesOf = async (pool: EnginePool, schema: string): Promise<string[]> => {
+  const { rows } = await pool.query(
+    `select c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where n.nspname = $1 and c.relkind in ('r', 'p') and not c.relispartition order by 1`,
+    [schema],
+  )
+  return rows.map(({ name }) => String(name))
+}
+
+/** Copies all rows of a schema's tables into another schema, which is made anew. */
+export const copyTables = async (pool: EnginePool, from: string, to: string): Promise<void> => {
+  await pool.query(`drop schema if exists "${to}" cascade; create schema "${to}"`)
+  for (const table of await tablesOf(pool, from)) {
+    await pool.query(`create table "${to}"."${table}" as table "${from}"."${table}"`)
+  }
+}
+
+/** Puts a copy back in place of what is there. */
+export const restoreTables = async (pool: EnginePool, from: string, to: string): Promise<void> => {
+  for (const table of await tablesOf(pool, from)) {
+    await pool.query(`truncate "${to}"."${table}"; insert into "${to}"."${table}" table "${from}"."${table}"`)
+  }
+}
