@@ -2,7 +2,7 @@
  * What became of one published record, from the batch that applied it: the batch record says of every input what it did, also
  * where nothing changed (refused, duplicate, unreadable).
  */
-import { findBatchOfRecord } from '#cli/queries/find-batch-of-record.ts'
+import { findBatchOfRecord } from '#platform/postgres/queries/find-batch-of-record.ts'
 import { type OutputFrame, readFrames } from '#domain/ledger/batch-record.ts'
 import type { Cause, ReasonCode, TransactionStatus } from '#domain/transactions/outcomes.ts'
 import { OperatingError } from '#platform/errors.ts'

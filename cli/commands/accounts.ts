@@ -1,7 +1,7 @@
 /** `accounts open | freeze | unfreeze | close | set-limit | show | list | entries`. */
 import { type Command, Option } from 'commander'
 import { showAmount } from '#api/amounts.ts'
-import { showAccount } from '#api/routes/accounts/read-accounts.ts'
+import { showAccount, showEntry } from '#api/routes/accounts/read-accounts.ts'
 import { addCommand, type CommandContext, type CommandResult } from '#cli/command.ts'
 import { openReader, openWriter } from '#cli/ledger-client.ts'
 import {
@@ -17,18 +17,14 @@ import {
   withPageOptions,
   withWriteOptions,
 } from '#cli/options.ts'
-import { listAccounts } from '#cli/queries/list-accounts.ts'
+import { listAccounts } from '#platform/postgres/queries/list-accounts.ts'
 import { details, moreLine, table } from '#cli/table.ts'
 import { changeResult, requireAccount } from '#cli/writes.ts'
 import { currencyByCode } from '#domain/money/currency.ts'
-import type { AccountChange } from '#domain/transactions/command.ts'
+import { ACCOUNT_CLASSES, type AccountChange } from '#domain/transactions/command.ts'
 import { ConfigurationError } from '#platform/errors.ts'
 import { type AccountDetails, readAccount } from '#platform/postgres/queries/read-account.ts'
-import {
-  ENTRY_CURSOR_LENGTH,
-  type LedgerEntry,
-  readEntries,
-} from '#platform/postgres/queries/read-entries.ts'
+import { ENTRY_CURSOR_LENGTH, readEntries } from '#platform/postgres/queries/read-entries.ts'
 
 interface LimitOptions extends WriteOptions {
   overdraft?: string
@@ -41,8 +37,6 @@ interface OpenOptions extends LimitOptions {
   normalSide: string
   reversalMayOverdraw?: boolean
 }
-
-const CLASSES = ['customer', 'external', 'suspense', 'fee', 'position', 'nostro', 'clearing', 'internal']
 
 const withLimitOptions = (command: Command): Command =>
   command
@@ -81,7 +75,7 @@ function addOpen(accounts: Command): void {
     configure: (command) =>
       withWriteOptions(withLimitOptions(command))
         .requiredOption('--currency <code>', 'ISO 4217 code')
-        .addOption(choice('--class <class>', 'what it is for', CLASSES).default('customer'))
+        .addOption(choice('--class <class>', 'what it is for', ACCOUNT_CLASSES).default('customer'))
         .addOption(
           choice('--normal-side <side>', 'which side increases it', ['debit', 'credit']).default('credit'),
         )
@@ -208,20 +202,6 @@ function addList(accounts: Command): void {
     },
   })
 }
-
-const showEntry = (entry: LedgerEntry) => ({
-  side: entry.side,
-  amount: showAmount(entry.amountMinor, entry.currency),
-  currency: entry.currency,
-  posted_after: showAmount(entry.postedAfter, entry.currency),
-  counterparty: entry.counterparty,
-  txn_id: entry.transactionId,
-  source: entry.source,
-  kind: entry.kind,
-  sequence: entry.sequence.toString(),
-  recorded_at: entry.recordedAt.toISOString(),
-  value_at: entry.valueAt.toISOString(),
-})
 
 function addEntries(accounts: Command): void {
   addCommand<PageOptions>(accounts, {

@@ -1,6 +1,6 @@
 /** `reviews list | release | decline`: held transactions and a reviewer's decision on them. */
 import type { Command } from 'commander'
-import { showAmount } from '#api/amounts.ts'
+import { showHeld } from '#api/routes/reviews/reviews.ts'
 import { addCommand } from '#cli/command.ts'
 import { openReader, openWriter } from '#cli/ledger-client.ts'
 import {
@@ -16,7 +16,7 @@ import {
 } from '#cli/options.ts'
 import { moreLine, table } from '#cli/table.ts'
 import { outcomeResult, sourceOf } from '#cli/transaction-results.ts'
-import { HELD_CURSOR_LENGTH, type HeldTransaction, listHeld } from '#platform/postgres/queries/list-held.ts'
+import { HELD_CURSOR_LENGTH, listHeld } from '#platform/postgres/queries/list-held.ts'
 
 interface ReviewOptions extends WriteOptions {
   source?: string
@@ -30,19 +30,6 @@ export function registerReviews(program: Command): void {
   addDecision(reviews, 'release', 'let a held transaction go on; status and limits are checked again')
   addDecision(reviews, 'decline', 'refuse a held transaction and free its money')
 }
-
-const showHeld = (held: HeldTransaction) => ({
-  txn_id: held.id,
-  source: held.source,
-  held_at: held.heldAt.toISOString(),
-  expires_at: new Date(held.expiresAtMs).toISOString(),
-  postings: held.postings.map((posting) => ({
-    debit: posting.debit,
-    credit: posting.credit,
-    amount: showAmount(posting.amountMinor, posting.currency),
-    currency: posting.currency,
-  })),
-})
 
 function addList(reviews: Command): void {
   addCommand<PageOptions>(reviews, {

@@ -12,7 +12,7 @@ import {
   wholeOf,
   withWriteOptions,
 } from '#cli/options.ts'
-import { listRules, type StoredRule } from '#cli/queries/list-rules.ts'
+import { listRules, type StoredRule } from '#platform/postgres/queries/list-rules.ts'
 import { table } from '#cli/table.ts'
 import { changeResult } from '#cli/writes.ts'
 import { ConfigurationError } from '#platform/errors.ts'

@@ -1,6 +1,6 @@
 /** The mapping file of `import csv`: JSON that says what the columns mean. connectors/README.md shows one; every key is checked here. */
 import { readFile } from 'node:fs/promises'
-import type { AccountClass, Side } from '#domain/transactions/command.ts'
+import { ACCOUNT_CLASSES, type AccountClass, type Side } from '#domain/transactions/command.ts'
 import { ConfigurationError } from '#platform/errors.ts'
 import type { AmountFormat } from './amount.ts'
 import { MappingChecker, type Section } from './mapping-checker.ts'
@@ -70,16 +70,6 @@ export interface CsvMapping {
   readonly open: { readonly first: OpeningTerms | null; readonly second: OpeningTerms | null }
 }
 
-const ACCOUNT_CLASSES: readonly AccountClass[] = [
-  'customer',
-  'external',
-  'suspense',
-  'fee',
-  'position',
-  'nostro',
-  'clearing',
-  'internal',
-]
 const TEMPLATE = 'text with columns in braces, such as "card:{customer_id}"'
 const METADATA_KEYS_MAX = 32
 

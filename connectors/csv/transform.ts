@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { currencyByCode } from '#domain/money/currency.ts'
 import { containsCardNumber } from '#domain/transactions/card-numbers.ts'
-import type { AccountChange, TransactionCommand } from '#domain/transactions/command.ts'
+import { type AccountChange, blankCommand, type TransactionCommand } from '#domain/transactions/command.ts'
 import { type AmountProblem, amountReader } from './amount.ts'
 import { COPIED_FIELDS, type CopiedField, type CsvMapping, type OpeningTerms } from './mapping.ts'
 import type { CsvProblem, CsvRecord } from './reader.ts'
@@ -66,21 +66,16 @@ export function bindMapping(mapping: CsvMapping, header: readonly string[], acto
     if (occurredAt === null || occurredAt === undefined) return 'time_invalid'
     const valueTime = valueTimeOf === null ? null : valueTimeOf(values)
     if (valueTime === undefined) return 'value_time_invalid'
-    const command: TransactionCommand = {
+    const command = blankCommand({
       id: transactionId,
       source,
-      kind: 'post',
       postings: [{ debit: moved.debit, credit: moved.credit, amount: moved.amount, currency: currency.code }],
-      parentId: null,
-      parentSource: null,
       ...fields.copied(values),
       valueTime,
       occurredAt,
-      expiresAt: null,
       actor,
       metadata: fields.metadata(values),
-      after: null,
-    }
+    })
     if (LONG_DIGITS.test(record.text) && holdsCardNumber(command)) return 'card_number_refused'
     // The debit account is the mapping's second where a signed line credits its own account.
     return moved.creditsFirst

@@ -38,15 +38,40 @@ export interface TransactionCommand {
   readonly after: Position | null
 }
 
-export type AccountClass =
-  | 'customer'
-  | 'external'
-  | 'suspense'
-  | 'fee'
-  | 'position'
-  | 'nostro'
-  | 'clearing'
-  | 'internal'
+/** What every transaction has to say; `blankCommand` fills in the rest. */
+type StatedFields = Pick<TransactionCommand, 'id' | 'source' | 'postings' | 'occurredAt' | 'actor'>
+
+/** A transaction of kind `post` that says nothing but the given fields. */
+export const blankCommand = (fields: StatedFields & Partial<TransactionCommand>): TransactionCommand => ({
+  kind: 'post',
+  parentId: null,
+  parentSource: null,
+  card: null,
+  merchant: null,
+  terminal: null,
+  device: null,
+  country: null,
+  endToEndId: null,
+  uetr: null,
+  valueTime: null,
+  expiresAt: null,
+  metadata: {},
+  after: null,
+  ...fields,
+})
+
+export const ACCOUNT_CLASSES = [
+  'customer',
+  'external',
+  'suspense',
+  'fee',
+  'position',
+  'nostro',
+  'clearing',
+  'internal',
+] as const
+/** What an account is for. */
+export type AccountClass = (typeof ACCOUNT_CLASSES)[number]
 export type Side = 'debit' | 'credit'
 
 export interface AccountChange {

@@ -1,6 +1,7 @@
 /** Funding: transactions that give payers their money before a run begins. */
-import type { Posting, TransactionCommand } from '#domain/transactions/command.ts'
+import { blankCommand, type Posting, type TransactionCommand } from '#domain/transactions/command.ts'
 import { type MixOptions, sourceOf } from './generator.ts'
+import { ACTOR } from './records.ts'
 
 const DAY_MS = 86_400_000
 /** Postings that one funding transaction may carry (the contract's limit). */
@@ -14,27 +15,15 @@ export function fundingCommands(
   const commands: TransactionCommand[] = []
   for (const postings of byCurrency) {
     for (let at = 0; at < postings.length; at += FUNDING_POSTINGS_MAX) {
-      commands.push({
-        id: `${options.run}-fund-${commands.length}`,
-        source: sourceOf(options.run),
-        kind: 'post',
-        postings: postings.slice(at, at + FUNDING_POSTINGS_MAX),
-        parentId: null,
-        parentSource: null,
-        card: null,
-        merchant: null,
-        terminal: null,
-        device: null,
-        country: null,
-        endToEndId: null,
-        uetr: null,
-        valueTime: null,
-        occurredAt: options.endTimeMs - 30 * DAY_MS,
-        expiresAt: null,
-        actor: 'generator',
-        metadata: {},
-        after: null,
-      })
+      commands.push(
+        blankCommand({
+          id: `${options.run}-fund-${commands.length}`,
+          source: sourceOf(options.run),
+          postings: postings.slice(at, at + FUNDING_POSTINGS_MAX),
+          occurredAt: options.endTimeMs - 30 * DAY_MS,
+          actor: ACTOR,
+        }),
+      )
     }
   }
   return commands

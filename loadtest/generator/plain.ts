@@ -1,10 +1,10 @@
 /** The plain mix, for benchmarks: transfers with one posting between accounts drawn evenly, all of them applied. */
-import type { AccountChange, Posting, TransactionCommand } from '#domain/transactions/command.ts'
+import { type AccountChange, blankCommand, type Posting } from '#domain/transactions/command.ts'
 import { ExpectationBuilder } from './expectation.ts'
 import { fundingCommands } from './funding.ts'
 import { sourceOf } from './generator.ts'
 import { Random } from './random.ts'
-import type { GeneratedRecord } from './records.ts'
+import { ACTOR, type GeneratedRecord } from './records.ts'
 import type { RunOptions, RunPlan } from './run.ts'
 
 const CURRENCY = 'USD'
@@ -37,27 +37,13 @@ function* recordsOf(options: RunOptions): Generator<GeneratedRecord> {
   for (const { from, to, amount } of transfersOf(options)) {
     number += 1
     const debit = names[from]!
-    const command: TransactionCommand = {
+    const command = blankCommand({
       id: `${run}-${number.toString(36)}`,
       source,
-      kind: 'post',
       postings: [{ debit, credit: names[to]!, amount: BigInt(amount), currency: CURRENCY }],
-      parentId: null,
-      parentSource: null,
-      card: null,
-      merchant: null,
-      terminal: null,
-      device: null,
-      country: null,
-      endToEndId: null,
-      uetr: null,
-      valueTime: null,
       occurredAt: endTimeMs,
-      expiresAt: null,
-      actor: 'generator',
-      metadata: {},
-      after: null,
-    }
+      actor: ACTOR,
+    })
     yield {
       caseName: CASE,
       key: debit,
@@ -123,6 +109,6 @@ const opening = (accountId: string, isExternal: boolean, occurredAt: number): Ac
   limited: !isExternal,
   overdraftLimit: 0n,
   reversalMayOverdraw: false,
-  actor: 'generator',
+  actor: ACTOR,
   occurredAt,
 })

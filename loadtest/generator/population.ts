@@ -1,6 +1,7 @@
 /** Who takes part in a run: accounts by currency, cards, merchants, and the accounts that bad cases need. Names carry the run, so that runs don't touch each other. */
 import type { AccountChange, CardChange, RuleChange } from '#domain/transactions/command.ts'
 import { Zipf } from './distributions.ts'
+import { ACTOR } from './records.ts'
 
 /** A currency of the run. */
 export interface MarketDefinition {
@@ -163,7 +164,7 @@ export function accountRecords(
     opening = CUSTOMER,
   ) => {
     const reference = { accountId, currency, ...opening, reversalMayOverdraw: false }
-    records.push({ action, ...reference, actor: 'generator', occurredAt })
+    records.push({ action, ...reference, actor: ACTOR, occurredAt })
   }
   for (const market of markets) {
     const { currency } = market
@@ -201,7 +202,7 @@ export function cardRecords(markets: readonly Market[], occurredAt: number): Car
       expiresAt: null,
       transactionLimit: null,
       dailyLimit: null,
-      actor: 'generator',
+      actor: ACTOR,
       occurredAt,
       ...options,
     })
@@ -232,7 +233,7 @@ export function ruleRecords(occurredAt: number): RuleChange[] {
         windowMs: 0,
         action,
         enabled: true,
-        actor: 'generator',
+        actor: ACTOR,
         occurredAt,
       })
     }
@@ -245,7 +246,7 @@ export function ruleRecords(occurredAt: number): RuleChange[] {
     windowMs: 3_600_000,
     action: 'hold',
     enabled: true,
-    actor: 'generator',
+    actor: ACTOR,
     occurredAt,
   })
   return rules

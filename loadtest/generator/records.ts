@@ -2,6 +2,9 @@
 import type { TransactionCommand } from '#domain/transactions/command.ts'
 import type { DeadLetterReason, ReasonCode } from '#domain/transactions/outcomes.ts'
 
+/** Who acts in everything that is generated. */
+export const ACTOR = 'generator'
+
 /** What should become of a record: a status, `rejected:` with its reason, or `dead:` with its reason. */
 export type Outcome =
   | 'applied'

@@ -1,9 +1,9 @@
 /** What the cases build their records with: seeded choices, names, times, and a place for records that come later. */
-import type { Posting, TransactionCommand } from '#domain/transactions/command.ts'
+import { blankCommand, type Posting, type TransactionCommand } from '#domain/transactions/command.ts'
 import { eventTimeAt, logNormal } from './distributions.ts'
 import { type Customer, type Market, RULE_DOLLARS } from './population.ts'
 import { Random } from './random.ts'
-import type { GeneratedRecord, Malformation, Outcome, WireForm } from './records.ts'
+import { ACTOR, type GeneratedRecord, type Malformation, type Outcome, type WireForm } from './records.ts'
 
 export interface WorkshopOptions {
   readonly run: string
@@ -102,28 +102,14 @@ export class Workshop {
   /** A transaction with defaults for all that the case doesn't say. */
   command(fields: Partial<TransactionCommand>): TransactionCommand {
     this.#ids += 1
-    return {
+    return blankCommand({
       id: `${this.options.run}-${this.#ids.toString(36)}`,
       source: this.options.source,
-      kind: 'post',
       postings: [],
-      parentId: null,
-      parentSource: null,
-      card: null,
-      merchant: null,
-      terminal: null,
-      device: null,
-      country: null,
-      endToEndId: null,
-      uetr: null,
-      valueTime: null,
       occurredAt: this.now(),
-      expiresAt: null,
-      actor: 'generator',
-      metadata: {},
-      after: null,
+      actor: ACTOR,
       ...fields,
-    }
+    })
   }
 
   /** Gives out a record now. Its key is the payer's account unless said otherwise. */

@@ -1,6 +1,7 @@
 /** The engine's small pool beside its session: batches for the publisher, leases, progress. Bounded, with time-outs, in the ledger's schema. */
 import pg from 'pg'
 import type { PostgresConfiguration } from '#platform/config/configuration.ts'
+import { clientSettings } from '#platform/postgres/client-settings.ts'
 
 export type EnginePool = pg.Pool
 
@@ -25,14 +26,10 @@ const types = {
 /** Makes a pool; connections are opened when needed. */
 export const makeEnginePool = (postgres: PostgresConfiguration, options: EnginePoolOptions): EnginePool => {
   const pool = new pg.Pool({
-    connectionString: postgres.url,
-    ...(postgres.sslCa === undefined ? {} : { ssl: { ca: postgres.sslCa } }),
-    application_name: options.applicationName,
+    ...clientSettings(postgres, options),
     max: options.connectionsMax,
-    connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 30_000,
     statement_timeout: options.statementTimeoutMs ?? 30_000,
-    options: `-c search_path=${postgres.schema}`,
     types,
   })
   // An idle connection that breaks is replaced; without a listener it would end the process.

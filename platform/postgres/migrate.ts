@@ -7,6 +7,7 @@ import { CAUSES, KINDS, REASONS, STATUSES } from '#domain/transactions/outcomes.
 import type { PostgresConfiguration } from '#platform/config/configuration.ts'
 import { OperatingError } from '#platform/errors.ts'
 import { asOperatingError } from './postgres-errors.ts'
+import { clientSettings } from '#platform/postgres/client-settings.ts'
 
 const SQL_FOLDER = new URL('../../schemas/sql/', import.meta.url)
 
@@ -29,12 +30,7 @@ export const migrateLedger = async (
   postgres: PostgresConfiguration,
   options: Omit<MigrateOptions, 'schema'>,
 ): Promise<MigrateResult> => {
-  const client = new pg.Client({
-    connectionString: postgres.url,
-    ...(postgres.sslCa === undefined ? {} : { ssl: { ca: postgres.sslCa } }),
-    connectionTimeoutMillis: 5_000,
-    application_name: 'tallystream migrate',
-  })
+  const client = new pg.Client(clientSettings(postgres, { applicationName: 'tallystream migrate' }))
   // What breaks between two statements shows at the next one; without a listener it would end the process.
   client.on('error', () => undefined)
   try {

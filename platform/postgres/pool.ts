@@ -3,6 +3,7 @@ import pg from 'pg'
 import type { PostgresConfiguration } from '#platform/config/configuration.ts'
 import { OperatingError } from '#platform/errors.ts'
 import { asOperatingError } from '#platform/postgres/postgres-errors.ts'
+import { clientSettings } from '#platform/postgres/client-settings.ts'
 
 export interface PoolOptions extends Pick<PostgresConfiguration, 'url' | 'sslCa' | 'schema'> {
   /** Shown in pg_stat_activity: which program this is. */
@@ -62,18 +63,13 @@ const typeParser = (oid: number, format?: 'text' | 'binary'): Parser => {
 export function makePool(options: PoolOptions): ReadPool {
   const statementTimeoutMs = options.statementTimeoutMs ?? 5000
   const pool = new pg.Pool({
-    connectionString: options.url,
-    ...(options.sslCa === undefined ? {} : { ssl: { ca: options.sslCa } }),
-    application_name: options.applicationName,
-    // The name is checked by the configuration: a-z, 0-9 and _. Sessions can't write: state changes only through Kafka.
-    options: [
-      `-c search_path=${options.schema}`,
-      `-c statement_timeout=${statementTimeoutMs}`,
-      '-c default_transaction_read_only=on',
-      '-c jit=off',
-    ].join(' '),
+    ...clientSettings(options, {
+      applicationName: options.applicationName,
+      connectTimeoutMs: options.connectTimeoutMs ?? 2000,
+      // Sessions can't write: state changes only through Kafka.
+      settings: [`statement_timeout=${statementTimeoutMs}`, 'default_transaction_read_only=on', 'jit=off'],
+    }),
     max: options.connectionsMax ?? 10,
-    connectionTimeoutMillis: options.connectTimeoutMs ?? 2000,
     // Longer than the server's: it answers first, unless it is gone.
     query_timeout: statementTimeoutMs + 1000,
     idleTimeoutMillis: 30_000,

@@ -4,6 +4,7 @@
  */
 import { parseDecimalAmount } from '#domain/money/amount.ts'
 import { currencyByCode } from '#domain/money/currency.ts'
+import { ACCOUNT_CLASSES } from '#domain/transactions/command.ts'
 import type { DecodedValue, IngestTopicName } from './inputs.ts'
 import { Unreadable } from './unreadable.ts'
 
@@ -166,10 +167,7 @@ const READERS: Readonly<Record<IngestTopicName, Reader>> = {
     action: required(wordOf(['open', 'freeze', 'unfreeze', 'close', 'set_limit'])),
     accountId: required(accountId),
     currency: optional(text),
-    accountClass: optional(
-      oneOf(['customer', 'external', 'suspense', 'fee', 'position', 'nostro', 'clearing', 'internal']),
-      'customer',
-    ),
+    accountClass: optional(oneOf([...ACCOUNT_CLASSES]), 'customer'),
     normalSide: optional(oneOf(['debit', 'credit']), 'credit'),
     limited: optional(flag, true),
     overdraftLimit: optional(whole, 0n),

@@ -6,7 +6,12 @@ import { Problem, problems } from '#api/problem.ts'
 import { actorOf, waitOf } from '#api/request.ts'
 import { accountSchema, showAccount } from '#api/routes/accounts/read-accounts.ts'
 import { accountIdSchema, currencySchema } from '#api/schemas.ts'
-import type { AccountChange, AccountClass, Side } from '#domain/transactions/command.ts'
+import {
+  ACCOUNT_CLASSES,
+  type AccountChange,
+  type AccountClass,
+  type Side,
+} from '#domain/transactions/command.ts'
 import { validateAccountChange } from '#domain/transactions/validate.ts'
 import { type AccountDetails, readAccount } from '#platform/postgres/queries/read-account.ts'
 
@@ -21,8 +26,6 @@ interface AccountBody {
   reversalMayOverdraw?: boolean
 }
 
-const CLASSES = ['customer', 'external', 'suspense', 'fee', 'position', 'nostro', 'clearing', 'internal']
-
 const bodySchema = {
   type: 'object',
   additionalProperties: false,
@@ -31,7 +34,7 @@ const bodySchema = {
     action: { type: 'string', enum: ['open', 'freeze', 'unfreeze', 'close', 'set_limit'], default: 'open' },
     accountId: accountIdSchema,
     currency: { ...currencySchema, description: 'open: the account’s currency.' },
-    accountClass: { type: 'string', enum: CLASSES, default: 'customer' },
+    accountClass: { type: 'string', enum: ACCOUNT_CLASSES, default: 'customer' },
     normalSide: { type: 'string', enum: ['debit', 'credit'], default: 'credit' },
     limited: { type: 'boolean', default: true, description: 'open, set_limit: false = no limit at all.' },
     overdraftLimit: {

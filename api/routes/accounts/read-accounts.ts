@@ -55,8 +55,8 @@ export function showAccount(account: AccountDetails): object {
   }
 }
 
-const showEntry = (entry: LedgerEntry, accountId: string): object => ({
-  account_id: accountId,
+/** One side of a posting of an account, as the API shows it. */
+export const showEntry = (entry: LedgerEntry) => ({
   side: entry.side,
   amount: showAmount(entry.amountMinor, entry.currency),
   currency: entry.currency,
@@ -129,7 +129,7 @@ export function registerReadAccounts(app: FastifyInstance, { pool, cache }: ApiD
         throw new Problem(404, 'account_not_found', 'There is no such account.')
       }
       linkNext(request, reply, page)
-      return page.items.map((entry) => showEntry(entry, id))
+      return page.items.map((entry) => ({ account_id: id, ...showEntry(entry) }))
     },
   )
 }

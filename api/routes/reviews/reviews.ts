@@ -30,7 +30,8 @@ const heldSchema = {
   },
 } as const
 
-const showHeld = (held: HeldTransaction): object => ({
+/** A transaction that waits for a reviewer, as the API shows it. */
+export const showHeld = (held: HeldTransaction) => ({
   txn_id: held.id,
   source: held.source,
   held_at: held.heldAt.toISOString(),

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { buildTestApi, outcomeOf } from '#api/fixtures.ts'
 import { OutcomeWaiter } from '#api/gateway/outcome-waiter.ts'
 import { contentHash, transactionKey } from '#domain/transactions/canonical.ts'
-import type { TransactionCommand } from '#domain/transactions/command.ts'
+import { blankCommand } from '#domain/transactions/command.ts'
 import { UnreachableError } from '#platform/errors.ts'
 
 const post = (url: string, payload: object, headers: Record<string, string> = {}) =>
@@ -24,28 +24,14 @@ const deciding = (status: 'applied' | 'held' | 'rejected', content: (key: string
     intervalMinMs: 1,
   })
 
-const flatCommand = (id: string): TransactionCommand => ({
-  id,
+const flatCommand = blankCommand({
+  id: 't1',
   source: '',
-  kind: 'post',
   postings: [{ debit: '1', credit: '2', amount: 10_000n, currency: 'USD' }],
-  parentId: null,
-  parentSource: null,
-  card: null,
-  merchant: null,
-  terminal: null,
-  device: null,
-  country: null,
-  endToEndId: null,
-  uetr: null,
-  valueTime: null,
   occurredAt: 0,
-  expiresAt: null,
   actor: 'anonymous',
-  metadata: {},
-  after: null,
 })
-const flatContent = contentHash(flatCommand('t1'), { occurredAtGiven: false })
+const flatContent = contentHash(flatCommand, { occurredAtGiven: false })
 
 test.each([
   ['applied', '/transaction', 200, 'completed'],

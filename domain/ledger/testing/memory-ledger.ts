@@ -2,11 +2,12 @@
 import type { Rule } from '../../fraud/rules.ts'
 import { restoreTicks } from '../../time/pending-ticks.ts'
 import { contentHash, transactionKey } from '../../transactions/canonical.ts'
-import type {
-  AccountChange,
-  AdministrativeCommand,
-  Posting,
-  TransactionCommand,
+import {
+  type AccountChange,
+  type AdministrativeCommand,
+  blankCommand,
+  type Posting,
+  type TransactionCommand,
 } from '../../transactions/command.ts'
 import { decideBatch } from '../decide.ts'
 import { type Horizons, NO_HORIZONS } from '../horizons.ts'
@@ -131,28 +132,15 @@ let nextOffset = 0n
 const at = (topic: string, partition = 0) => ({ topic, partition, offset: nextOffset++ })
 
 /** A command; defaults are a plain post that nothing speaks against. */
-export const command = (changes: Partial<TransactionCommand> = {}): TransactionCommand => ({
-  id: 't1',
-  source: 'test',
-  kind: 'post',
-  postings: [posting()],
-  parentId: null,
-  parentSource: null,
-  card: null,
-  merchant: null,
-  terminal: null,
-  device: null,
-  country: null,
-  endToEndId: null,
-  uetr: null,
-  valueTime: null,
-  occurredAt: START_MS,
-  expiresAt: null,
-  actor: 'tester',
-  metadata: {},
-  after: null,
-  ...changes,
-})
+export const command = (changes: Partial<TransactionCommand> = {}): TransactionCommand =>
+  blankCommand({
+    id: 't1',
+    source: 'test',
+    postings: [posting()],
+    occurredAt: START_MS,
+    actor: 'tester',
+    ...changes,
+  })
 
 export const posting = (changes: Partial<Posting> = {}): Posting => ({
   debit: 'alice',

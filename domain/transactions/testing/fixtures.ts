@@ -1,32 +1,26 @@
 /** One constructor a record for tests of this folder and of what uses it: defaults live here only. */
-import type { AccountChange, CardChange, Review, RuleChange, TransactionCommand } from '../command.ts'
+import {
+  type AccountChange,
+  blankCommand,
+  type CardChange,
+  type Review,
+  type RuleChange,
+  type TransactionCommand,
+} from '../command.ts'
 
 /** 2026-01-01T00:00:00Z, milliseconds. */
 export const FIXTURE_TIME_MS = 1_767_225_600_000
 
 /** A valid payment of 1.00 EUR; pass what the test is about. */
-export const transactionCommand = (changes: Partial<TransactionCommand> = {}): TransactionCommand => ({
-  id: 'txn-1',
-  source: 'bank',
-  kind: 'post',
-  postings: [{ debit: 'alice', credit: 'bob', amount: 100n, currency: 'EUR' }],
-  parentId: null,
-  parentSource: null,
-  card: null,
-  merchant: null,
-  terminal: null,
-  device: null,
-  country: null,
-  endToEndId: null,
-  uetr: null,
-  valueTime: null,
-  occurredAt: FIXTURE_TIME_MS,
-  expiresAt: null,
-  actor: 'tester',
-  metadata: {},
-  after: null,
-  ...changes,
-})
+export const transactionCommand = (changes: Partial<TransactionCommand> = {}): TransactionCommand =>
+  blankCommand({
+    id: 'txn-1',
+    source: 'bank',
+    postings: [{ debit: 'alice', credit: 'bob', amount: 100n, currency: 'EUR' }],
+    occurredAt: FIXTURE_TIME_MS,
+    actor: 'tester',
+    ...changes,
+  })
 
 /** Opens a customer's account in EUR. */
 export const accountChange = (changes: Partial<AccountChange> = {}): AccountChange => ({

@@ -2,7 +2,7 @@
 import pg from 'pg'
 import { currencyByCode } from '#domain/money/currency.ts'
 import { contentHash, transactionKey } from '#domain/transactions/canonical.ts'
-import type { TransactionCommand } from '#domain/transactions/command.ts'
+import { blankCommand, type TransactionCommand } from '#domain/transactions/command.ts'
 import {
   CAUSES,
   type Cause,
@@ -19,27 +19,8 @@ import { migrate } from '#platform/postgres/migrate.ts'
 export const FIXTURE_TIME_MS = Date.UTC(2026, 5, 15, 12)
 
 /** A command with defaults; only what a test states means something. */
-export const commandOf = (changes: Partial<TransactionCommand> & { id: string }): TransactionCommand => ({
-  source: '',
-  kind: 'post',
-  postings: [],
-  parentId: null,
-  parentSource: null,
-  card: null,
-  merchant: null,
-  terminal: null,
-  device: null,
-  country: null,
-  endToEndId: null,
-  uetr: null,
-  valueTime: null,
-  occurredAt: FIXTURE_TIME_MS,
-  expiresAt: null,
-  actor: 'tester',
-  metadata: {},
-  after: null,
-  ...changes,
-})
+export const commandOf = (changes: Partial<TransactionCommand> & { id: string }): TransactionCommand =>
+  blankCommand({ source: '', postings: [], occurredAt: FIXTURE_TIME_MS, actor: 'tester', ...changes })
 
 export interface FixtureDecision {
   command: TransactionCommand
