@@ -35,6 +35,14 @@ const load = async (run: string, transactions: number): Promise<void> => {
   await awaitApplied((await publishRun(plan, { publisher, awaitApplied })).positions)
 }
 
+/** Stops the engine when all that it has decided is published. */
+const settle = async (): Promise<void> => {
+  await fixture.stop()
+  await fixture.start(['publisher'])
+  await fixture.published()
+  await fixture.stop()
+}
+
 const audit = (repair = false) =>
   auditLedgerOutputs({
     configuration,
@@ -60,8 +68,7 @@ beforeAll(async () => {
   await untilRedisReady(redis, 5_000)
   await fixture.start(['processor', 'publisher', 'ticker'])
   await load('one', 1_000)
-  await fixture.published()
-  await fixture.stop()
+  await settle()
 })
 afterAll(async () => {
   closeRedis(redis)
@@ -137,8 +144,7 @@ describe('the audit of outputs', () => {
     const before = (await audit()).findings.length
     await fixture.start(['processor', 'publisher', 'ticker'])
     await load('three', 100)
-    await fixture.published()
-    await fixture.stop()
+    await settle()
     expect(fixture.incidents).toEqual([])
     expect((await audit()).findings.length).toBe(before)
   })

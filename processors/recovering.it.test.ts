@@ -65,6 +65,14 @@ const archiveNow = async (): Promise<void> => {
   await close()
 }
 
+/** Stops the engine when all that it has decided is published. */
+const settle = async (): Promise<void> => {
+  await fixture.stop()
+  await fixture.start(['publisher'])
+  await fixture.published()
+  await fixture.stop()
+}
+
 const TABLES = {
   accounts: 'account_no',
   cards: 'card_no',
@@ -146,8 +154,7 @@ beforeAll(async () => {
   }
   await fixture.start(ROLES)
   await load('two', 1_500)
-  await fixture.published()
-  await fixture.stop()
+  await settle()
 })
 afterAll(async () => {
   await publisher.close()
@@ -186,8 +193,7 @@ describe('a database that was deleted', () => {
     expect(await fixture.ledger.differences()).toEqual([])
     await fixture.start(ROLES)
     await load('three', 300)
-    await fixture.published()
-    await fixture.stop()
+    await settle()
     expect(fixture.incidents).toEqual([])
     expect(await expectOutputsOnce()).toBeGreaterThan(3_000)
   })
@@ -249,8 +255,7 @@ describe('a database that was restored to an earlier moment', () => {
   it('and its unpublished tail is decided anew, each output once', async () => {
     await fixture.start(ROLES)
     await load('four', 200)
-    await fixture.published()
-    await fixture.stop()
+    await settle()
     expect(fixture.incidents).toEqual([])
     await expectOutputsOnce()
     expect(await fixture.ledger.differences()).toEqual([])

@@ -290,6 +290,9 @@ class Recovery {
       }
     }
     const { clusterId } = this.options.configuration.ledger
+    const clusters = new Set([...plan.ranges.map(({ cluster }) => cluster), ...(await this.store.clusters())])
+    // Elsewhere, what was read of a partition must be found on this cluster first.
+    if (clusters.size !== 1 || !clusters.has(clusterId)) return opened
     const logs = await this.logs(INGEST_TOPICS.map(({ name }) => name))
     await this.store.addPartitions(
       clusterId,
@@ -329,6 +332,7 @@ class Recovery {
         const name = `${cluster} ${schemas.join()}`
         if (current?.name !== name || current.store.isBroken) {
           const store = await this.sessionFor(cluster)
+          await this.store.enterCluster(cluster, batch.sequence - 1n)
           const applier = new BatchApplier({
             ledger: this.options.configuration.ledger.name,
             session: store,

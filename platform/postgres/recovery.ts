@@ -107,6 +107,23 @@ export class RecoveryStore {
     return rows.map(({ cluster }) => String(cluster))
   }
 
+  /** The history goes on on a cluster: its turn comes, unless it is the one that is read already. @param before the batch before it */
+  async enterCluster(cluster: string, before: bigint): Promise<void> {
+    await this.query(
+      `with last as (select cluster_id, turn from kafka_clusters order by turn desc limit 1),
+         entered as (
+           insert into kafka_clusters (cluster_id, turn, known, published_before)
+           select $1, coalesce((select turn from last), 0) + 1, true,
+             case when exists (select 1 from last) then $2::bigint else 0 end
+           where not exists (select 1 from last where cluster_id = $1)
+           on conflict (cluster_id) do update set turn = excluded.turn, known = true,
+             published_before = excluded.published_before, entered_at = now()
+           returning turn)
+       update ingest_offsets set turn = entered.turn from entered where cluster_id = $1`,
+      [cluster, String(before)],
+    )
+  }
+
   /** Makes the offset rows of partitions that were never read here; those that are there stay. */
   async addPartitions(
     cluster: string,
