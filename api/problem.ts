@@ -2,6 +2,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { OperatingError, UnreachableError } from '#platform/errors.ts'
+import { PeriodDroppedError } from '#platform/postgres/queries/history-start.ts'
 
 /** What went wrong with a request, to be answered as application/problem+json. */
 export class Problem extends Error {
@@ -74,6 +75,10 @@ const RETRY_AFTER_S = '1'
 export function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error
   if (error instanceof OperatingError) {
+    if (error instanceof PeriodDroppedError) {
+      const members = { available_from: error.availableFrom.toISOString() }
+      return new Problem(410, error.code, error.message, { members })
+    }
     const status =
       STATUS_BY_CODE[error.code] ?? (error instanceof UnreachableError || error.retriable ? 503 : 500)
     const headers = status === 503 ? { 'retry-after': RETRY_AFTER_S } : {}

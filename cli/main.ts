@@ -18,6 +18,7 @@ import { registerGenerate } from '#cli/commands/generate.ts'
 import { registerImport } from '#cli/commands/import.ts'
 import { registerMigrate } from '#cli/commands/migrate.ts'
 import { registerRecover } from '#cli/commands/recover.ts'
+import { registerPeriods } from '#cli/commands/periods.ts'
 import { registerReviews } from '#cli/commands/reviews.ts'
 import { registerRules } from '#cli/commands/rules.ts'
 import { registerRun } from '#cli/commands/run.ts'
@@ -47,6 +48,7 @@ const registrations: readonly ((program: Command) => void)[] = [
   registerArchive,
   registerAudit,
   registerRecover,
+  registerPeriods,
   registerBench,
   registerFaults,
 ]

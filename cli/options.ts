@@ -11,8 +11,11 @@ import { type Cursor, encodeCursor } from '#platform/postgres/queries/cursor.ts'
 const WAIT_DEFAULT_S = 10
 const WAIT_MAX_S = 600
 
-export interface WriteOptions {
+export interface ActorOptions {
   actor: string
+}
+
+export interface WriteOptions extends ActorOptions {
   wait: string
 }
 
@@ -31,11 +34,17 @@ export function defaultActor(): string {
   }
 }
 
+/** `--actor`, for commands that change something. */
+export const withActorOption = (command: Command): Command =>
+  command.option('--actor <name>', 'who acts', defaultActor())
+
 /** `--actor` and `--wait`, for commands that publish a record. */
 export const withWriteOptions = (command: Command): Command =>
-  command
-    .option('--actor <name>', 'who acts', defaultActor())
-    .option('--wait <seconds>', 'how long to wait for the outcome; 0 = only publish', String(WAIT_DEFAULT_S))
+  withActorOption(command).option(
+    '--wait <seconds>',
+    'how long to wait for the outcome; 0 = only publish',
+    String(WAIT_DEFAULT_S),
+  )
 
 /** `--limit` and `--after`, for commands that list. */
 export const withPageOptions = (command: Command): Command =>
@@ -73,7 +82,7 @@ export const waitMsOf = ({ wait }: WriteOptions): number =>
   wholeOf(wait, '--wait', { min: 0, max: WAIT_MAX_S }) * 1000
 
 /** @throws ConfigurationError */
-export function actorOf({ actor }: Pick<WriteOptions, 'actor'>): string {
+export function actorOf({ actor }: ActorOptions): string {
   if (actor.length > 0 && actor.length <= ACTOR_LENGTH_MAX) return actor
   throw new ConfigurationError(`expected --actor of 1 to ${ACTOR_LENGTH_MAX} characters, got ${actor.length}`)
 }

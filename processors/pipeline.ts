@@ -5,6 +5,7 @@
  *   Postgres batches → [publish: Redis → Kafka, outputs and position in one transaction] → output topics
  *   clock → [time: ticks] → ingest topic `ticks`
  *   Postgres batches and ingest topics → [archive] → object storage
+ *   [upkeep: partitions, closings of periods, what may go]
  *
  * The stages meet only in Postgres and Kafka, so each may run in any number of processes: see cli/commands/run.ts.
  */
@@ -20,7 +21,6 @@ import type { Logger } from '#platform/observability/logger.ts'
 import { adoptPartition, enterCluster, isAnyTaken, readOrigins } from '#platform/postgres/clusters.ts'
 import { Lease } from '#platform/postgres/lease.ts'
 import { LedgerSession } from '#platform/postgres/ledger-store/session.ts'
-import { createPartitionsAhead } from '#platform/postgres/migrate.ts'
 import { noteIncident } from '#platform/postgres/positions.ts'
 import { BalanceCacheWriter } from '#platform/redis/balance-cache-writer.ts'
 import { closeRedis, openRedis } from '#platform/redis/client.ts'
@@ -42,6 +42,7 @@ import { logDeadLetters } from './runtime/log-dead-letters.ts'
 import { Processor } from './runtime/processor.ts'
 import { openShared, type Shared } from './shared.ts'
 import { Ticker } from './time/ticker.ts'
+import { startUpkeep } from './upkeep/start-upkeep.ts'
 
 export type Role = 'processor' | 'publisher' | 'ticker' | 'archiver'
 
@@ -73,7 +74,6 @@ const LEASE_MS = { publisher: 2_000, ticker: 3_000 }
 const TICK_INTERVAL_MS = 1_000
 const LAG_EVERY_MS = 1_000
 const POSITIONS_EVERY_MS = 5_000
-const PARTITIONS_EVERY_MS = 3_600_000
 
 /** Starts the given roles of a ledger. @throws ConfigurationError, UnreachableError */
 export const startPipeline = async (options: PipelineOptions): Promise<Pipeline> => {
@@ -89,7 +89,8 @@ export const startPipeline = async (options: PipelineOptions): Promise<Pipeline>
     parts.push(processor)
     watchProcessor(processor, options.metrics, shared)
   }
-  keepPartitions(shared, logger)
+  const upkeep = startUpkeep({ ...options, holder: shared.holder })
+  shared.onClose(() => upkeep.stop())
   logger.info({ ledger: configuration.ledger.name, roles: options.roles }, 'started')
   const ended = Promise.race(parts.map((part) => part.run()))
   return {
@@ -115,18 +116,6 @@ const watchProcessor = (processor: Processor, metrics: EngineMetrics, shared: Sh
     clearInterval(showLag)
     clearInterval(showPositions)
   })
-}
-
-/** Makes the tables' partitions of the coming months; until then the default partitions take what comes. */
-const keepPartitions = (shared: Shared, logger: Logger): void => {
-  const keep = () => {
-    createPartitionsAhead(shared.pool).catch((error: unknown) => {
-      logger.warn({ err: error }, 'partitions of the coming months could not be made yet')
-    })
-  }
-  keep()
-  const timer = setInterval(keep, PARTITIONS_EVERY_MS)
-  shared.onClose(() => clearInterval(timer))
 }
 
 const outputEncoders = (contracts: Contracts): OutputEncoders => {

@@ -15,6 +15,7 @@ import {
 import { listRules, type StoredRule } from '#platform/postgres/queries/list-rules.ts'
 import { table } from '#cli/table.ts'
 import { changeResult } from '#cli/writes.ts'
+import { isHorizonRule } from '#domain/ledger/horizons.ts'
 import { ConfigurationError } from '#platform/errors.ts'
 
 interface SetOptions extends WriteOptions {
@@ -41,7 +42,8 @@ export function registerRules(program: Command): void {
     example: 'rules list',
     run: async (context) => {
       const { pool } = await openReader(context)
-      const shown = (await listRules(pool)).map(showRule)
+      const fraudRules = (await listRules(pool)).filter((rule) => !isHorizonRule(rule))
+      const shown = fraudRules.map(showRule)
       const rows = shown.map((rule) => [
         rule.rule_id,
         rule.enabled ? 'on' : 'off',

@@ -74,6 +74,14 @@ export interface EngineConfiguration {
   rebalanceTimeoutMs: number
 }
 
+/** What of the history stays in Postgres. Reversals and ids are another matter: see domain/ledger/horizons.ts. */
+export interface RetentionConfiguration {
+  /** Whole months before the current one that stay; null = everything does. */
+  keepMonths: number | null
+  /** Whether periods may be dropped that are in no archive. */
+  withoutArchive: boolean
+}
+
 /** For callers of the systems that this one replaces: their requests name neither currency nor counter-account. */
 export interface CompatibilityConfiguration {
   currency: string
@@ -93,6 +101,7 @@ export interface Configuration {
   engine: EngineConfiguration
   compatibility: CompatibilityConfiguration
   archive: ArchiveConfiguration
+  retention: RetentionConfiguration
 }
 
 /** Addresses of a local stack that stand in for what the environment doesn't name. */
@@ -135,6 +144,10 @@ export function resolveConfiguration(
     engine: readEngine(reader),
     compatibility: readCompatibility(reader),
     archive: readArchive(reader),
+    retention: {
+      keepMonths: reader.integer('RETENTION_MONTHS', { fallback: 0, min: 0, max: 1_200 }) || null,
+      withoutArchive: reader.boolean('RETENTION_WITHOUT_ARCHIVE', false),
+    },
   }
   checkRelations(reader, configuration)
   reader.finish()

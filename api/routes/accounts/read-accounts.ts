@@ -114,7 +114,7 @@ export function registerReadAccounts(app: FastifyInstance, { pool, cache }: ApiD
         tags: ['accounts'],
         params,
         querystring: { type: 'object', additionalProperties: false, properties: pageQuery },
-        response: { 200: { type: 'array', items: accountEntrySchema }, ...problems(400, 404, 422, 503) },
+        response: { 200: { type: 'array', items: accountEntrySchema }, ...problems(400, 404, 410, 422, 503) },
       },
     },
     async (request, reply) => {

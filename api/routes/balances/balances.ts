@@ -54,7 +54,7 @@ export function registerBalances(app: FastifyInstance, dependencies: ApiDependen
             effective_as_of: { ...timeSchema, description: 'What is effective (value time) by then.' },
           },
         },
-        response: { 200: balanceSchema, ...problems(400, 404, 422, 503) },
+        response: { 200: balanceSchema, ...problems(400, 404, 410, 422, 503) },
       },
     },
     async (request) => {

@@ -168,7 +168,7 @@ export function registerReadTransactions(
             to: { ...timeSchema, description: 'Recorded before.' },
           },
         },
-        response: { 200: { type: 'array', items: listedSchema }, ...problems(400, 422, 503) },
+        response: { 200: { type: 'array', items: listedSchema }, ...problems(400, 410, 422, 503) },
       },
     },
     async (request, reply) => {
@@ -208,7 +208,7 @@ export function registerReadTransactions(
             },
           },
         },
-        response: { 200: transactionSchema, ...problems(404, 422, 503) },
+        response: { 200: transactionSchema, ...problems(404, 410, 422, 503) },
       },
     },
     async (request) => {

@@ -1,5 +1,6 @@
-/** Every balance against the fold of its postings, and the sum of each currency: what must hold at any moment. */
+/** Every balance against the fold of its postings (the closing of the last dropped period and what was posted since), and the sum of each currency: what must hold at any moment. */
 import type { ReadPool } from '../pool.ts'
+import { DROPPED } from './history-start.ts'
 
 export interface BalanceCheck {
   readonly accounts: number
@@ -10,9 +11,12 @@ export interface BalanceCheck {
 }
 
 // One statement, so that all of it is of one moment.
-const CHECK = `with moved as (
+const CHECK = `with dropped as (${DROPPED}),
+  kept as (select * from postings where recorded_at >= coalesce((select until from dropped), '-infinity')),
+  moved as (
     select account_no, sum(amount)::bigint as amount from (
-      select debit_no as account_no, -amount as amount from postings union all select credit_no, amount from postings) as sides
+      select debit_no as account_no, -amount as amount from kept union all select credit_no, amount from kept
+      union all select account_no, posted from closings where period = (select period from dropped)) as sides
     group by account_no),
   compared as (
     select a.currency, a.posted, a.posted is distinct from coalesce(m.amount, 0) as differs

@@ -10,6 +10,7 @@ import {
   statusWord,
 } from '#platform/postgres/queries/codes.ts'
 import { CURSOR_END, type Cursor, type Page } from '#platform/postgres/queries/cursor.ts'
+import { expectKept } from '#platform/postgres/queries/history-start.ts'
 import {
   type HeldPostingRow,
   kindOf,
@@ -82,6 +83,9 @@ const LATEST = `left join holds h on h.key = t.key
 
 /**
  * A page of transactions older than `before`. With an account a page may be short of `limit`, even empty, and still have a next one.
+ * The last page ends where the kept history begins.
+ *
+ * @throws PeriodDroppedError where `before`, `from` or `to` lies in what was dropped
  */
 export async function listTransactions(
   pool: ReadPool,
@@ -89,6 +93,11 @@ export async function listTransactions(
 ): Promise<Page<ListedTransaction>> {
   const [sequence, index] = options.before ?? [CURSOR_END, 0n]
   const values: SqlValue[] = [sequence!, index!]
+  const { from, to } = options.filters
+  const isPaging = options.before !== null
+  if (isPaging || from !== undefined || to !== undefined) {
+    await expectKept(pool, { sequence: isPaging ? sequence : undefined, from, to })
+  }
   const conditions = conditionsOf(options.filters, values)
   values.push(options.limit + 1)
   const limitPlace = `$${values.length}`

@@ -3,6 +3,7 @@ import type { TransactionKind } from '#domain/transactions/outcomes.ts'
 import type { ReadPool } from '#platform/postgres/pool.ts'
 import { currencyWord, kindWord } from '#platform/postgres/queries/codes.ts'
 import { CURSOR_END, type Cursor, type Page, pageOf } from '#platform/postgres/queries/cursor.ts'
+import { expectKept } from '#platform/postgres/queries/history-start.ts'
 
 export interface LedgerEntry {
   readonly sequence: bigint
@@ -60,7 +61,10 @@ const TEXT = `with page as (${side('debit', 'credit', 0)} union all ${side('cred
   join transactions t on t.sequence = p.sequence and t.index = p.index and t.recorded_at = p.recorded_at
   order by p.sequence desc, p.index desc, p.entry desc`
 
-/** A page of entries older than `before`; empty where there is no such account. */
+/**
+ * A page of entries older than `before`; empty where there is no such account. The last page ends where the kept history begins.
+ * @throws PeriodDroppedError where `before` lies in what was dropped
+ */
 export async function readEntries(
   pool: ReadPool,
   options: { accountId: string; before: Cursor | null; limit: number },
@@ -68,6 +72,7 @@ export async function readEntries(
   const [sequence, index, entry] = options.before ?? [CURSOR_END, 0n, 0n]
   const values = [options.accountId, sequence!, index!, entry!, options.limit + 1]
   const rows = await pool.query<Row>({ name: 'read-entries', text: TEXT }, values)
+  if (rows.length === 0 && options.before !== null) await expectKept(pool, { sequence })
   return pageOf(rows, options.limit, entryOf, (row) => [row.sequence, BigInt(row.index), BigInt(row.entry)])
 }
 

@@ -1,7 +1,8 @@
 /** Reads one transaction: every decision about it with what it posted, what it still reserves, and what was given back. */
-import type { TransactionKind } from '#domain/transactions/outcomes.ts'
+import { CAUSES, type TransactionKind } from '#domain/transactions/outcomes.ts'
 import type { ReadPool } from '#platform/postgres/pool.ts'
 import { DUPLICATE_CODE } from '#platform/postgres/queries/codes.ts'
+import { DROPPED, PeriodDroppedError } from '#platform/postgres/queries/history-start.ts'
 import {
   type DecisionRow,
   decisionOf,
@@ -76,11 +77,29 @@ const TEXT = `with first as (select sequence, index, recorded_at from transactio
        from reversals where key = $1::uuid), '[]') as reversals
   from decision t order by t.sequence, t.index`
 
-/** @param key As in domain/transactions/canonical.ts. Undefined where no transaction took that id. */
+const FIRST_CAUSE = CAUSES.indexOf('transaction')
+
+/** @throws PeriodDroppedError where the id was taken in a period that was dropped */
+async function expectNotDropped(pool: ReadPool, key: string): Promise<void> {
+  const text = `with dropped as (${DROPPED})
+    select dropped.until from transaction_ids join dropped on recorded_at < until where key = $1::uuid`
+  const [row] = await pool.query<{ until: Date }>({ text }, [key])
+  if (row !== undefined)
+    throw new PeriodDroppedError('the transaction was dropped with its period', row.until)
+}
+
+/**
+ * @param key As in domain/transactions/canonical.ts. Undefined where no transaction took that id.
+ * @throws PeriodDroppedError where it was decided in a dropped period
+ */
 export async function readTransaction(pool: ReadPool, key: string): Promise<StoredTransaction | undefined> {
   const rows = await pool.query<Row>({ name: 'read-transaction', text: TEXT }, [key])
   const [first] = rows
-  if (first === undefined) return undefined
+  // Later decisions may be kept where the first one isn't: half a story is none.
+  if (first === undefined || first.cause !== FIRST_CAUSE) {
+    await expectNotDropped(pool, key)
+    if (first === undefined) return undefined
+  }
   return {
     key,
     id: first.id,

@@ -1,0 +1,531 @@
+/**
+ * Closings of periods on the real Postgres: a random history of several months is closed and its old months dropped; whatever is
+ * asked afterwards is answered as before, or refused as gone. The oracle folds the entries as they were, and nothing else.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { RuleInput } from '#domain/ledger/inputs.ts'
+import {
+  account,
+  command,
+  external,
+  posting,
+  tick,
+  transaction,
+} from '#domain/ledger/testing/memory-ledger.ts'
+import { transactionKey } from '#domain/transactions/canonical.ts'
+import { testConfiguration } from '#infra/local/test-names.ts'
+import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
+import { balanceAsOf } from '#platform/postgres/queries/balance-as-of.ts'
+import { balanceAsOfValueTime } from '#platform/postgres/queries/balance-as-of-value-time.ts'
+import { checkBalances } from '#platform/postgres/queries/check-balances.ts'
+import { PeriodDroppedError } from '#platform/postgres/queries/history-start.ts'
+import { listTransactions } from '#platform/postgres/queries/list-transactions.ts'
+import { readEntries } from '#platform/postgres/queries/read-entries.ts'
+import { readTransaction } from '#platform/postgres/queries/read-transaction.ts'
+import { type LedgerDriver, LedgerFixture } from '#processors/testing/ledger-fixture.ts'
+import { closePeriods } from './close.ts'
+import { type DropOptions, dropPeriods } from './drop.ts'
+import { readPeriods } from './period-rows.ts'
+import { verifyPeriods } from './verify.ts'
+
+const DAY_MS = 86_400_000
+const START = Date.UTC(2026, 0, 10, 12)
+const ACCOUNTS = Array.from({ length: 8 }, (_, n) => `a${n}`)
+const SEED = 20_260_110
+
+/** A linear congruential generator (Knuth, MMIX): the same history on each run. */
+let seed = BigInt(SEED)
+const below = (limit: number): number => {
+  seed = (seed * 6_364_136_223_846_793_005n + 1_442_695_040_888_963_407n) % 2n ** 64n
+  return Number((seed >> 33n) % BigInt(limit))
+}
+
+interface Entry {
+  account: string
+  recordedMs: number
+  valueMs: number
+  signed: bigint
+}
+
+let ledger: LedgerFixture
+let driver: LedgerDriver
+let pool: ReadPool
+let nowMs = START
+let payments = 0
+let entries: Entry[] = []
+
+const horizon = (days: number): RuleInput => ({
+  type: 'rule',
+  topic: 'rules',
+  partition: 0,
+  offset: 0n,
+  change: {
+    ruleId: 'history_horizon',
+    type: 'history_horizon',
+    currency: null,
+    threshold: 0n,
+    windowMs: days * DAY_MS,
+    action: 'reject',
+    enabled: true,
+    actor: 'tester',
+    occurredAt: START,
+  },
+})
+
+const payment = (id: string, changes: Parameters<typeof command>[0] = {}) => {
+  const from = below(ACCOUNTS.length + 1)
+  const to = (from + 1 + below(ACCOUNTS.length)) % (ACCOUNTS.length + 1)
+  const name = (n: number) => ACCOUNTS[n] ?? 'world'
+  // Back-dated by up to 80 days, some to midnight, or a little ahead: across the end of a month, if it is near.
+  const ages = [0, below(80) * DAY_MS, below(5 * DAY_MS), -below(240_000)]
+  const value = nowMs - ages[below(ages.length)]!
+  const valueTime = below(3) === 0 ? Math.floor(value / DAY_MS) * DAY_MS : value
+  const postings = [posting({ debit: name(from), credit: name(to), amount: BigInt(1 + below(5_000)) })]
+  return transaction({ id, occurredAt: nowMs, valueTime, postings, ...changes }, nowMs)
+}
+
+const card = (id: string) => ({
+  type: 'card' as const,
+  topic: 'cards',
+  partition: 0,
+  offset: 0n,
+  change: {
+    action: 'issue' as const,
+    card: id,
+    accountId: 'a0',
+    expiresAt: null,
+    transactionLimit: null,
+    dailyLimit: null,
+    actor: 'tester',
+    occurredAt: START,
+  },
+})
+
+/** Some days with payments, reversals and card payments; time passes within batches too. */
+const live = async (untilMs: number): Promise<void> => {
+  while (nowMs < untilMs) {
+    const inputs = []
+    for (let count = 3 + below(12); count > 0; count -= 1) {
+      payments += 1
+      const kind = below(10)
+      if (kind === 0 && payments > 5) {
+        inputs.push(
+          transaction(
+            {
+              id: `r${payments}`,
+              kind: 'reverse',
+              parentId: `p${payments - 1 - below(4)}`,
+              postings: [],
+              occurredAt: nowMs,
+            },
+            nowMs,
+          ),
+        )
+      } else if (kind === 1) {
+        const postings = [posting({ debit: 'a0', credit: 'world', amount: BigInt(1 + below(900)) })]
+        inputs.push(payment(`p${payments}`, { card: 'tok_1', postings }))
+      } else inputs.push(payment(`p${payments}`))
+      if (below(4) === 0) {
+        nowMs += below(2 * DAY_MS)
+        inputs.push(tick(nowMs))
+      }
+    }
+    nowMs += below(DAY_MS)
+    inputs.push(tick(nowMs))
+    await driver.apply(ledger.log(inputs), 1 + below(20))
+  }
+}
+
+const readAllEntries = async (): Promise<Entry[]> => {
+  const rows = await ledger.rows<{
+    account_id: string
+    recorded_at: Date
+    value_at: Date
+    signed_amount: bigint
+  }>(
+    'select a.account_id, e.recorded_at, e.value_at, e.signed_amount from ledger_entries e join accounts a using (account_no)',
+  )
+  return rows.map((row) => ({
+    account: row.account_id,
+    recordedMs: row.recorded_at.getTime(),
+    valueMs: row.value_at.getTime(),
+    signed: row.signed_amount,
+  }))
+}
+
+const fold = (accountId: string, recordedMs: number, valueMs = Number.MAX_SAFE_INTEGER): bigint =>
+  entries
+    .filter((e) => e.account === accountId && e.recordedMs <= recordedMs && e.valueMs <= valueMs)
+    .reduce((sum, e) => sum + e.signed, 0n)
+
+const drop = (changes: Partial<DropOptions> = {}) =>
+  dropPeriods(ledger.pool, { keepMonths: 1, withoutArchive: true, actor: 'tester', ...changes })
+
+const published = () =>
+  ledger.pool.query('update publisher_progress set published_sequence = (select sequence from ledger_head)')
+
+/** The answer, or `gone`. */
+const orGone = async (asked: Promise<{ posted: bigint } | undefined>): Promise<bigint | 'gone'> =>
+  asked.then(
+    (found) => found!.posted,
+    (error: unknown) => {
+      if (error instanceof PeriodDroppedError) return 'gone'
+      throw error
+    },
+  )
+
+beforeAll(async () => {
+  const configuration = testConfiguration('periods')
+  ledger = await LedgerFixture.create(configuration, START)
+  pool = makePool({ ...configuration.postgres, applicationName: 'tests' })
+  driver = await ledger.openDriver()
+  const open = ACCOUNTS.map((id) => account(id, { limited: false, reversalMayOverdraw: true }))
+  await driver.apply(ledger.log([external('world'), ...open, account('idle', { limited: false })]))
+  await driver.apply(ledger.log([card('tok_1')]))
+  // Partitions exist up to March: April and May land in the default ones.
+  await live(Date.UTC(2026, 4, 20))
+  entries = await readAllEntries()
+})
+afterAll(async () => {
+  await pool?.close()
+  await ledger?.close()
+})
+
+describe('closing', () => {
+  it('closes each complete month in order, with what the entries say, in balance, chained', async () => {
+    const { closed, findings } = await closePeriods(ledger.pool, { actor: 'tester' })
+    expect(findings).toEqual([])
+    expect(closed.map(({ period }) => period)).toEqual(['2026-01', '2026-02', '2026-03', '2026-04'])
+    for (const { totals, accounts, postings } of closed) {
+      expect(totals.map(({ closing, debits, credits }) => [closing, debits - credits])).toEqual([[0n, 0n]])
+      expect(accounts).toBe(ACCOUNTS.length + 1)
+      expect(postings).toBeGreaterThan(20n)
+    }
+    for (const [place, period] of closed.entries()) {
+      expect(period.previousHash).toEqual(closed[place - 1]?.hash ?? Buffer.alloc(32))
+    }
+    const [batches] = await ledger.rows<{ straddling: bigint }>(
+      `select count(*) as straddling from batches b
+       where exists (select from transactions t where t.sequence = b.sequence and date_trunc('month', t.recorded_at) <> date_trunc('month', b.recorded_at))`,
+    )
+    expect(batches!.straddling, 'a batch in which a month ended').toBeGreaterThan(0n)
+    const march = closed[2]!
+    const rows = await ledger.rows<{
+      account_id: string
+      opening: bigint
+      posted: bigint
+      debits: string
+      debit_count: bigint
+    }>(
+      `select account_id, opening, c.posted, debits, debit_count from closings c join accounts using (account_no) where period = '2026-03-01'`,
+    )
+    for (const row of rows) {
+      expect(row.opening).toBe(fold(row.account_id, Date.UTC(2026, 2, 1) - 1))
+      expect(row.posted).toBe(fold(row.account_id, Date.UTC(2026, 3, 1) - 1))
+      const debits = entries.filter(
+        (e) =>
+          e.account === row.account_id &&
+          e.signed < 0n &&
+          new Date(e.recordedMs).toISOString().startsWith('2026-03'),
+      )
+      expect([BigInt(row.debits), row.debit_count]).toEqual([
+        -debits.reduce((sum, e) => sum + e.signed, 0n),
+        BigInt(debits.length),
+      ])
+    }
+    expect(rows.reduce((sum, row) => sum + row.debit_count, 0n)).toBe(march.postings)
+    const [spent] = await ledger.rows<{ spent: string; now: bigint }>(
+      `select (select spent from card_closings where period = '2026-04-01') as spent, (select spent from cards) as now`,
+    )
+    const since = await ledger.rows<{ sum: string }>(
+      `select coalesce(sum(case when p.debit_no = k.account_no then p.amount else -p.amount end), 0) as sum
+       from transactions t join cards k using (card_no) join postings p using (sequence, index)
+       where t.recorded_at >= '2026-05-01Z' and k.account_no in (p.debit_no, p.credit_no)`,
+    )
+    expect(BigInt(spent!.spent) + BigInt(since[0]!.sum)).toBe(spent!.now)
+  })
+
+  it('is done once: closing again finds nothing to do, and what is stored verifies', async () => {
+    const before = await readPeriods(ledger.pool)
+    expect(await closePeriods(ledger.pool, { actor: 'another' })).toEqual({ closed: [], findings: [] })
+    expect(await readPeriods(ledger.pool)).toEqual(before)
+    expect(await verifyPeriods(ledger.pool)).toEqual([])
+  })
+
+  it.each([
+    [
+      'a balance',
+      `update closings set posted = posted + 1, credits = credits + 1 where period = '2026-02-01' and account_no = 3`,
+      ['entries', 'hash', 'opening', 'sum', 'totals', 'values'],
+    ],
+    [
+      'a row',
+      `delete from closings where period = '2026-04-01' and account_no = 2`,
+      ['entries', 'hash', 'opening', 'sum', 'totals'],
+    ],
+    [
+      'a net by value day',
+      `update closings set value_nets[1] = value_nets[1] + 1, value_nets[2] = value_nets[2] - 1 where period = '2026-03-01' and account_no = 2`,
+      ['hash'],
+    ],
+    ['a card', `update card_closings set spent = spent + 1 where period = '2026-01-01'`, ['hash']],
+    [
+      'a hash, also of its rows',
+      `update periods set hash = sha256('x') where period = '2026-02-01'`,
+      ['chain', 'hash'],
+    ],
+    [
+      'totals',
+      `update periods set totals = jsonb_set(totals, '{0,debits}', '"1"') where period = '2026-02-01'`,
+      ['totals'],
+    ],
+    [
+      'an entry',
+      `update postings set amount = amount + 1 where (sequence, index) = (select sequence, index from postings where recorded_at >= '2026-03-01Z' order by 1, 2 limit 1)`,
+      ['entries'],
+    ],
+    [
+      'a batch',
+      `update batches set hash = sha256('x') where sequence = (select chain_sequence from periods where period = '2026-03-01')`,
+      ['chain'],
+    ],
+  ])('finds %s that was changed by hand', async (_what, text, kinds) => {
+    const client = await ledger.pool.connect()
+    try {
+      await client.query('begin')
+      await client.query(text)
+      const findings = await verifyPeriods(client)
+      expect([...new Set(findings.map(({ kind }) => kind))].sort()).toEqual(kinds)
+    } finally {
+      await client.query('rollback')
+      client.release()
+    }
+  })
+})
+
+describe('dropping', () => {
+  it('waits for a horizon, for publishing and for the archive', async () => {
+    const refusal = async (changes: Partial<DropOptions> = {}) => (await drop(changes)).kept?.reason
+    expect(await refusal()).toBe('horizon_unset')
+    await driver.apply(ledger.log([horizon(120)]))
+    expect(await refusal()).toBe('within_horizon')
+    await driver.apply(ledger.log([horizon(31)]))
+    expect(await refusal()).toBe('unpublished')
+    await published()
+    expect(await refusal({ withoutArchive: false })).toBe('not_archived')
+    expect(await drop({ keepMonths: 12 })).toEqual({ dropped: [], kept: null })
+    expect(await drop({ dryRun: true })).toEqual({ dropped: ['2026-01', '2026-02', '2026-03'], kept: null })
+    expect((await readPeriods(ledger.pool)).every(({ droppedAt }) => droppedAt === null)).toBe(true)
+  })
+
+  it('lets the engine go on while it waits for a reader, and ends what was begun', async () => {
+    const reader = await ledger.pool.connect()
+    await reader.query('begin')
+    await reader.query('select count(*) from postings')
+    const dropping = drop({ keepMonths: 3 })
+    for (let count = 0; count < 5; count += 1)
+      await driver.apply(ledger.log([payment(`while-${count}`, { valueTime: null })]))
+    await reader.query('commit')
+    reader.release()
+    expect(await dropping).toEqual({ dropped: ['2026-01'], kept: null })
+    entries = [...entries.filter((e) => e.recordedMs < Date.UTC(2026, 1, 1)), ...(await readAllEntries())]
+  })
+
+  it('drops what may go, also what landed in the default partitions, and keeps the rest', async () => {
+    expect(await drop()).toEqual({ dropped: ['2026-02', '2026-03'], kept: null })
+    expect(await drop()).toEqual({ dropped: [], kept: null })
+    const [left] = await ledger.rows(
+      `select (select min(recorded_at) from postings) >= '2026-04-01Z' as postings, (select min(recorded_at) from transactions) >= '2026-04-01Z' as transactions,
+         (select min(recorded_at) from batches) >= '2026-04-01Z' as batches, to_regclass('postings_2026_02') as gone`,
+    )
+    expect(left).toEqual({ postings: true, transactions: true, batches: true, gone: null })
+    expect(await verifyPeriods(ledger.pool)).toEqual([])
+  })
+
+  it('changes no balance: now, as of a recorded time, as of a value time', async () => {
+    const check = await checkBalances(pool)
+    expect([check.foldMismatches, [...check.sums.values()]]).toEqual([0, [0n]])
+    expect((await balanceAsOf(pool, 'a1', new Date(nowMs)))!.posted).toBe(fold('a1', nowMs))
+    const keptFrom = Date.UTC(2026, 3, 1)
+    let gone = 0
+    let exact = 0
+    for (let count = 0; count < 300; count += 1) {
+      const accountId = [...ACCOUNTS, 'world', 'idle'][below(10)]!
+      const asked = Date.UTC(2025, 11, 15) + below(160 * DAY_MS)
+      const monthEnd = Date.UTC(2026, below(6), 1) - 1
+      const at = below(4) === 0 ? monthEnd : asked
+      const found = await orGone(balanceAsOf(pool, accountId, new Date(at)))
+      if (found === 'gone') {
+        expect(at).toBeLessThan(keptFrom)
+        expect(at).not.toBe(monthEnd)
+        gone += 1
+      } else {
+        expect(found, `${accountId} at ${new Date(at).toISOString()}`).toBe(fold(accountId, at))
+        exact += 1
+      }
+      const dayEnd = Math.floor(asked / DAY_MS) * DAY_MS + DAY_MS - 1
+      const value = below(3) === 0 ? asked : dayEnd
+      const recorded = below(2) === 0 ? undefined : new Date(Math.max(at, keptFrom))
+      const answer = await orGone(
+        balanceAsOfValueTime(pool, accountId, { valueAt: new Date(value), recordedAt: recorded }),
+      )
+      if (answer === 'gone') {
+        expect(value).not.toBe(dayEnd)
+        gone += 1
+      } else {
+        expect(answer, `${accountId} effective ${new Date(value).toISOString()}`).toBe(
+          fold(accountId, recorded?.getTime() ?? Number.MAX_SAFE_INTEGER, value),
+        )
+        exact += 1
+      }
+      const past = await orGone(
+        balanceAsOfValueTime(pool, accountId, { valueAt: new Date(dayEnd), recordedAt: new Date(monthEnd) }),
+      )
+      expect(past).toBe(fold(accountId, monthEnd, dayEnd))
+    }
+    expect(gone).toBeGreaterThan(20)
+    expect(exact).toBeGreaterThan(200)
+  })
+
+  it('leaves a fold that still finds a changed entry or closing', async () => {
+    const client = await ledger.pool.connect()
+    const mismatches = async (text: string) => {
+      await client.query('begin')
+      await client.query(text)
+      const query = async (statement: { text: string }) => (await client.query(statement.text)).rows
+      const { foldMismatches } = await checkBalances({ query } as unknown as ReadPool)
+      await client.query('rollback')
+      return foldMismatches
+    }
+    expect(await mismatches('select 1')).toBe(0)
+    expect(
+      await mismatches(
+        'update postings set amount = amount + 1 where (sequence, index) = (select sequence, index from postings order by 1, 2 limit 1)',
+      ),
+    ).toBe(2)
+    expect(
+      await mismatches(
+        `update closings set posted = posted + 1, credits = credits + 1 where period = '2026-03-01' and account_no = 3`,
+      ),
+    ).toBe(1)
+    client.release()
+  })
+
+  it('answers what is gone as gone, and lists what is kept to its beginning', async () => {
+    const [kept] = await ledger.rows<{ count: bigint }>(
+      `select count(*) as count from transactions where cause = 0 and status <> 7`,
+    )
+    let listed = 0
+    for (let before: readonly bigint[] | null = null; ; ) {
+      const page: Awaited<ReturnType<typeof listTransactions>> = await listTransactions(pool, {
+        filters: {},
+        before,
+        limit: 100,
+      })
+      listed += page.items.length
+      before = page.next
+      if (before === null) break
+    }
+    expect(BigInt(listed)).toBe(kept!.count)
+    const gone = { code: 'period_dropped', availableFrom: new Date('2026-04-01T00:00:00Z') }
+    await expect(readTransaction(pool, transactionKey('test', 'p1'))).rejects.toMatchObject(gone)
+    expect(await readTransaction(pool, transactionKey('test', 'never'))).toBeUndefined()
+    const filters = { from: new Date('2026-03-31T00:00:00Z') }
+    await expect(listTransactions(pool, { filters, before: null, limit: 10 })).rejects.toMatchObject(gone)
+    await expect(listTransactions(pool, { filters: {}, before: [5n, 0n], limit: 10 })).rejects.toMatchObject(
+      gone,
+    )
+    await expect(
+      readEntries(pool, { accountId: 'a1', before: [5n, 0n, 0n], limit: 10 }),
+    ).rejects.toMatchObject(gone)
+    expect((await readEntries(pool, { accountId: 'a1', before: null, limit: 10 })).items).toHaveLength(10)
+  })
+
+  it('leaves the engine its decisions: reversals too old, duplicates known, and the next months close', async () => {
+    const [first] = await driver.apply(
+      ledger.log([
+        transaction({ id: 'late', kind: 'reverse', parentId: 'p1', postings: [], occurredAt: nowMs }, nowMs),
+        payment('fresh', { valueTime: null }),
+        transaction(
+          { id: 'soon', kind: 'reverse', parentId: 'fresh', postings: [], occurredAt: nowMs },
+          nowMs,
+        ),
+      ]),
+    )
+    expect(first!.effects.decisions.map(({ reason, status }) => reason ?? status)).toEqual([
+      'parent_too_old',
+      'applied',
+      'applied',
+    ])
+    await driver.apply(ledger.log([tick(Date.UTC(2026, 6, 2))]))
+    const { closed } = await closePeriods(ledger.pool, { actor: 'tester' })
+    expect(closed.map(({ period }) => period)).toEqual(['2026-05', '2026-06'])
+    expect(await verifyPeriods(ledger.pool)).toEqual([])
+    await published()
+    // April's rows were in the default partitions all the time.
+    expect((await drop()).dropped).toEqual(['2026-04', '2026-05'])
+    expect(
+      await ledger.rows(
+        'select 1 from postings_default union all select 1 from batches_default where recorded_at < $1',
+        [new Date('2026-06-01Z')],
+      ),
+    ).toEqual([])
+    expect((await checkBalances(pool)).foldMismatches).toBe(0)
+  })
+})
+
+describe('a month that does not add up', () => {
+  it('is not closed: the accounts concerned are named, nothing is kept', async () => {
+    const other = await LedgerFixture.create(testConfiguration('periods_wrong'), START)
+    try {
+      const engine = await other.openDriver()
+      const pay = (id: string) =>
+        transaction({ id, postings: [posting({ debit: 'world', credit: 'alice' })] })
+      await engine.apply(
+        other.log([external('world'), account('alice'), pay('one'), pay('two'), tick(Date.UTC(2026, 1, 3))]),
+      )
+      await other.pool.query(
+        'update postings set amount = amount + 1 where index = (select max(index) from postings)',
+      )
+      const { closed, findings } = await closePeriods(other.pool, { actor: 'tester' })
+      expect(closed).toEqual([])
+      expect(findings.map(({ period, kind, key }) => [period, kind, key])).toEqual([
+        ['2026-01', 'balance', 'world'],
+        ['2026-01', 'balance', 'alice'],
+      ])
+      expect(await other.rows('select 1 from closings union all select 1 from periods')).toEqual([])
+      await other.pool.query(
+        'update postings set amount = amount - 1 where index = (select max(index) from postings)',
+      )
+      expect((await closePeriods(other.pool, { actor: 'tester' })).closed).toHaveLength(1)
+    } finally {
+      await other.close()
+    }
+  })
+
+  it('closing goes on with commits between its slices, and two at once do no harm', async () => {
+    const other = await LedgerFixture.create(testConfiguration('periods_busy'), START)
+    try {
+      const engine = await other.openDriver()
+      const pay = (id: string) =>
+        transaction({ id, postings: [posting({ debit: 'world', credit: 'alice' })] })
+      await engine.apply(
+        other.log([external('world'), account('alice'), pay('one'), tick(Date.UTC(2026, 1, 3))]),
+      )
+      let slices = 0
+      const { closed } = await closePeriods(other.pool, {
+        actor: 'tester',
+        onSlice: async () => {
+          slices += 1
+          await engine.apply(other.log([pay(`in between ${slices}`)]))
+          await expect(closePeriods(other.pool, { actor: 'second' })).rejects.toMatchObject({
+            code: 'periods_busy',
+          })
+        },
+      })
+      expect([slices, closed.map(({ postings }) => postings)]).toEqual([1, [1n]])
+    } finally {
+      await other.close()
+    }
+  })
+})
