@@ -269,6 +269,30 @@ test('rules and reviews: a rule holds, a reviewer releases or declines, the firs
   expect(await json('rules list')).toMatchObject({ rules: [{ rule_id: 'large', enabled: false }] })
 })
 
+test('horizons: set in the order in which they fit, shown, and refused where ids would not outlive reversals', async () => {
+  expect(await json('periods horizons')).toEqual({ history_days: null, id_days: null })
+  const set = await write('periods horizons --id-days 500 --history-days 450 --actor operator')
+  expect(set).toEqual({ history_days: 450, id_days: 500 })
+  // Either order alone would pass a moment in which reversals reach further back than ids.
+  expect(await write('periods horizons --history-days 700 --id-days 800')).toEqual({
+    history_days: 700,
+    id_days: 800,
+  })
+  expect(await write('periods horizons --id-days 600', 1)).toMatchObject({
+    horizon: 'id_horizon',
+    result: 'refused',
+    reason: 'rule_invalid',
+  })
+  expect(await write('periods horizons --history-days 0 --id-days 0')).toEqual({
+    history_days: null,
+    id_days: null,
+  })
+  expect((await json('periods horizons --id-days 399', 2)).error).toMatchObject({
+    code: 'configuration_invalid',
+  })
+  expect(await json('rules list')).toMatchObject({ rules: [{ rule_id: 'large' }] })
+})
+
 test('wrong usage ends with 2, a card number is refused before anything is published', async () => {
   const wrong = [
     'accounts open x --currency ABC',

@@ -49,8 +49,10 @@ export const writeOutputs = (
     writer.add(ACCOUNTS, account.id, accountCurrentOf(account, recordedAt), encoders['accounts.current'])
   }
   for (const rule of effects.rules) {
-    const { occurredAt: _occurredAt, windowMs, ...rest } = rule
-    writer.add(RULES, rule.ruleId, { ...rest, windowMs: BigInt(windowMs) }, encoders['rules.current'])
+    const { occurredAt: _occurredAt, windowMs, fromMs, ...rest } = rule
+    const horizonFrom = fromMs == null ? null : BigInt(fromMs)
+    const value = { ...rest, windowMs: BigInt(windowMs), horizonFrom }
+    writer.add(RULES, rule.ruleId, value, encoders['rules.current'])
   }
   for (const alert of effects.alerts) {
     writer.add(ALERTS, alert.decision.command.id, alertOf(state.sequence, alert), encoders['fraud.alerts'])

@@ -34,22 +34,18 @@ const valuesOf = (slice: Slice): unknown[] => [
   slice.through,
 ]
 
-/** The balance after the last entry of one side before the end of the period. */
-const lastEntry = (side: 'debit' | 'credit', place: 0 | 1): string => `
-  (select ${side}_posted as posted, sequence, index, posting * 2 + ${place} as entry from postings
-   where ${side}_no = m.account_no and recorded_at >= $3 and recorded_at < $4
-   order by sequence desc, index desc, posting desc limit 1)`
-
 const CLOSE_ACCOUNTS = `with moved as materialized (
-    select debit_no as account_no, -amount as signed, sequence, value_at from postings
+    select debit_no as account_no, -amount as signed, sequence, index, posting * 2 as entry, debit_posted as posted, value_at from postings
       where recorded_at >= $3 and recorded_at < $4 and debit_no > $5 and debit_no <= $6
     union all
-    select credit_no, amount, sequence, value_at from postings
+    select credit_no, amount, sequence, index, posting * 2 + 1, credit_posted, value_at from postings
       where recorded_at >= $3 and recorded_at < $4 and credit_no > $5 and credit_no <= $6),
   sums as (
     select account_no, -sum(least(signed, 0)) as debits, sum(greatest(signed, 0)) as credits,
       count(*) filter (where signed < 0) as debit_count, count(*) filter (where signed > 0) as credit_count,
-      max(sequence) as version
+      max(sequence) as version,
+      -- Arrays compare element by element: of the last entry, what it states. Looking each up, or sorting, took a thousand times as long.
+      (max(array[sequence, index, entry, posted]))[4] as stated
     from moved group by account_no),
   days as (
     select account_no, array_agg(day order by day) as days, array_agg(net order by day) as nets from (
@@ -70,7 +66,7 @@ const CLOSE_ACCOUNTS = `with moved as materialized (
       coalesce(s.debits, 0) as debits, coalesce(s.credits, 0) as credits,
       coalesce(s.debit_count, 0) as debit_count, coalesce(s.credit_count, 0) as credit_count,
       coalesce(e.posted, 0) + coalesce(s.credits, 0) - coalesce(s.debits, 0) as posted,
-      coalesce(s.version, e.version) as version
+      coalesce(s.version, e.version) as version, s.stated
     from sums s full join earlier e on e.account_no = s.account_no
     where s.account_no is not null or e.posted <> 0),
   stored as (
@@ -81,11 +77,9 @@ const CLOSE_ACCOUNTS = `with moved as materialized (
     from closing c join accounts a on a.account_no = c.account_no
     left join days d on d.account_no = c.account_no left join later l on l.account_no = c.account_no
     order by c.account_no)
-  select a.account_id, m.posted::text as folded, last.posted::text as stated
+  select a.account_id, m.posted::text as folded, m.stated::text as stated
   from closing m left join accounts a on a.account_no = m.account_no
-  cross join lateral (select posted from (${lastEntry('debit', 0)} union all ${lastEntry('credit', 1)}) as both_sides
-    order by sequence desc, index desc, entry desc limit 1) as last
-  where m.debit_count + m.credit_count > 0 and (last.posted <> m.posted or a.account_no is null)
+  where m.debit_count + m.credit_count > 0 and (m.stated <> m.posted or a.account_no is null)
   order by m.account_no limit ${DIFFERENCES_MAX}`
 
 const DELETE_ACCOUNTS =

@@ -4,15 +4,9 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { RuleInput } from '#domain/ledger/inputs.ts'
-import {
-  account,
-  command,
-  external,
-  posting,
-  tick,
-  transaction,
-} from '#domain/ledger/testing/memory-ledger.ts'
+import { account, external, posting, tick, transaction } from '#domain/ledger/testing/memory-ledger.ts'
 import { transactionKey } from '#domain/transactions/canonical.ts'
+import type { TransactionCommand } from '#domain/transactions/command.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
 import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
 import { balanceAsOf } from '#platform/postgres/queries/balance-as-of.ts'
@@ -72,7 +66,7 @@ const horizon = (days: number): RuleInput => ({
   },
 })
 
-const payment = (id: string, changes: Parameters<typeof command>[0] = {}) => {
+const payment = (id: string, changes: Partial<TransactionCommand> = {}) => {
   const from = below(ACCOUNTS.length + 1)
   const to = (from + 1 + below(ACCOUNTS.length)) % (ACCOUNTS.length + 1)
   const name = (n: number) => ACCOUNTS[n] ?? 'world'
