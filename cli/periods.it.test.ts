@@ -5,8 +5,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
-import type { RuleInput } from '#domain/ledger/inputs.ts'
-import { account, external, posting, tick, transaction } from '#domain/ledger/testing/memory-ledger.ts'
+import {
+  account,
+  external,
+  posting,
+  tick,
+  transaction,
+  horizon,
+} from '#domain/ledger/testing/memory-ledger.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
 import { processEnvironment } from '#platform/config/environment.ts'
 import { LedgerFixture } from '#processors/testing/ledger-fixture.ts'
@@ -52,30 +58,14 @@ const json = async (line: string, exitCode = 0, changes: NodeJS.ProcessEnv = {})
   return JSON.parse(outcome.stdout) as Record<string, unknown>
 }
 
-const horizon: RuleInput = {
-  type: 'rule',
-  topic: 'rules',
-  partition: 0,
-  offset: 0n,
-  change: {
-    ruleId: 'history_horizon',
-    type: 'history_horizon',
-    currency: null,
-    threshold: 0n,
-    windowMs: 31 * 86_400_000,
-    action: 'reject',
-    enabled: true,
-    actor: 'tester',
-    occurredAt: START,
-  },
-}
-
 beforeAll(async () => {
   ledger = await LedgerFixture.create(configuration, START)
   const driver = await ledger.openDriver()
   const pay = (id: string, amount: bigint) =>
     transaction({ id, occurredAt: START, postings: [posting({ debit: 'world', credit: 'alice', amount })] })
-  await driver.apply(ledger.log([external('world'), account('alice'), pay('one', 1_275n), horizon]))
+  await driver.apply(
+    ledger.log([external('world'), account('alice'), pay('one', 1_275n), horizon('history_horizon', 31)]),
+  )
   await driver.apply(ledger.log([tick(Date.UTC(2026, 1, 7)), pay('two', 225n), tick(Date.UTC(2026, 3, 2))]))
 })
 afterAll(async () => {

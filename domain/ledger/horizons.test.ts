@@ -1,9 +1,8 @@
 /** Horizons: what lies beyond them is out of reach, whether or not somebody has deleted it already. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { RuleChange } from '../transactions/command.ts'
 import { historyFromMs, ID_MARGIN_MS, idsFromMs, NO_HORIZONS } from './horizons.ts'
-import type { LedgerInput, RuleInput, TransactionInput } from './inputs.ts'
+import type { LedgerInput, TransactionInput } from './inputs.ts'
 import {
   account,
   external,
@@ -12,32 +11,10 @@ import {
   START_MS,
   tick,
   transaction,
+  horizon,
 } from './testing/memory-ledger.ts'
 
 const DAY_MS = 86_400_000
-let ruleOffset = 0n
-const horizon = (
-  type: 'history_horizon' | 'id_horizon',
-  days: number,
-  changes: Partial<RuleChange> = {},
-): RuleInput => ({
-  type: 'rule',
-  topic: 'rules',
-  partition: 0,
-  offset: ruleOffset++,
-  change: {
-    ruleId: type,
-    type,
-    currency: null,
-    threshold: 0n,
-    windowMs: days * DAY_MS,
-    action: 'reject',
-    enabled: true,
-    actor: 'tester',
-    occurredAt: START_MS,
-    ...changes,
-  },
-})
 const atDay = (day: number) => tick(START_MS + day * DAY_MS)
 const pay = (id: string, day: number, amount = 5n): TransactionInput =>
   transaction({

@@ -1,7 +1,13 @@
 /** The engine's upkeep on the real Postgres: what one round does, and what it leaves alone. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import type { RuleInput } from '#domain/ledger/inputs.ts'
-import { account, external, posting, tick, transaction } from '#domain/ledger/testing/memory-ledger.ts'
+import {
+  account,
+  external,
+  posting,
+  tick,
+  transaction,
+  horizon,
+} from '#domain/ledger/testing/memory-ledger.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
 import { withPeriodsLock } from '#platform/postgres/periods/close.ts'
 import { type LedgerDriver, LedgerFixture } from '../testing/ledger-fixture.ts'
@@ -13,23 +19,6 @@ let driver: LedgerDriver
 let findings = 0
 let logged: string[] = []
 
-const horizon: RuleInput = {
-  type: 'rule',
-  topic: 'rules',
-  partition: 0,
-  offset: 0n,
-  change: {
-    ruleId: 'history_horizon',
-    type: 'history_horizon',
-    currency: null,
-    threshold: 0n,
-    windowMs: 31 * 86_400_000,
-    action: 'reject',
-    enabled: true,
-    actor: 'tester',
-    occurredAt: START,
-  },
-}
 const note = (_fields: object, message: string) => void logged.push(message)
 
 const round = async (changes: Partial<UpkeepOptions> = {}): Promise<string[]> => {
@@ -61,7 +50,9 @@ beforeAll(async () => {
   ledger = await LedgerFixture.create(testConfiguration('upkeep'), START)
   driver = await ledger.openDriver()
   const pay = (id: string) => transaction({ id, postings: [posting({ debit: 'world', credit: 'alice' })] })
-  await driver.apply(ledger.log([external('world'), account('alice'), pay('one'), horizon]))
+  await driver.apply(
+    ledger.log([external('world'), account('alice'), pay('one'), horizon('history_horizon', 31)]),
+  )
   await driver.apply(ledger.log([tick(Date.UTC(2026, 1, 7)), pay('two'), tick(Date.UTC(2026, 3, 2))]))
   await ledger.pool.query(
     'update publisher_progress set published_sequence = (select sequence from ledger_head)',

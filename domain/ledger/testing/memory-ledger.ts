@@ -7,6 +7,7 @@ import {
   type AdministrativeCommand,
   blankCommand,
   type Posting,
+  type RuleChange,
   type TransactionCommand,
 } from '../../transactions/command.ts'
 import { decideBatch } from '../decide.ts'
@@ -16,6 +17,7 @@ import type {
   CommandInput,
   LedgerInput,
   ReviewInput,
+  RuleInput,
   TickInput,
   TransactionInput,
 } from '../inputs.ts'
@@ -199,6 +201,28 @@ export const review = (transactionId: string, decision: 'release' | 'decline'): 
 /** An account outside the bank: no limit. */
 export const external = (id: string, currency = 'EUR'): AccountInput =>
   account(id, { currency, accountClass: 'external', limited: false })
+
+/** A horizon, in days. */
+export const horizon = (
+  type: 'history_horizon' | 'id_horizon',
+  days: number,
+  changes: Partial<RuleChange> = {},
+): RuleInput => ({
+  type: 'rule',
+  ...at('rules'),
+  change: {
+    ruleId: type,
+    type,
+    currency: null,
+    threshold: 0n,
+    windowMs: days * 86_400_000,
+    action: 'reject',
+    enabled: true,
+    actor: 'tester',
+    occurredAt: START_MS,
+    ...changes,
+  },
+})
 
 /** An administrative command; defaults are one that nothing is about. */
 export const administrative = (changes: Partial<AdministrativeCommand> = {}): CommandInput => ({

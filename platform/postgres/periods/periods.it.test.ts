@@ -3,10 +3,8 @@
  * asked afterwards is answered as before, or refused as gone. The oracle folds the entries as they were, and nothing else.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { RuleInput } from '#domain/ledger/inputs.ts'
-import { account, external, posting, tick, transaction } from '#domain/ledger/testing/memory-ledger.ts'
+import { horizon, tick } from '#domain/ledger/testing/memory-ledger.ts'
 import { transactionKey } from '#domain/transactions/canonical.ts'
-import type { TransactionCommand } from '#domain/transactions/command.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
 import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
 import { balanceAsOf } from '#platform/postgres/queries/balance-as-of.ts'
@@ -17,6 +15,7 @@ import { listTransactions } from '#platform/postgres/queries/list-transactions.t
 import { readEntries } from '#platform/postgres/queries/read-entries.ts'
 import { readTransaction } from '#platform/postgres/queries/read-transaction.ts'
 import { type LedgerDriver, LedgerFixture } from '#processors/testing/ledger-fixture.ts'
+import { type HistoryEntry, RandomHistory } from '#processors/testing/random-history.ts'
 import { closePeriods } from './close.ts'
 import { type DropOptions, dropPeriods } from './drop.ts'
 import { readPeriods } from './period-rows.ts'
@@ -24,128 +23,12 @@ import { verifyPeriods } from './verify.ts'
 
 const DAY_MS = 86_400_000
 const START = Date.UTC(2026, 0, 10, 12)
-const ACCOUNTS = Array.from({ length: 8 }, (_, n) => `a${n}`)
-const SEED = 20_260_110
-
-/** A linear congruential generator (Knuth, MMIX): the same history on each run. */
-let seed = BigInt(SEED)
-const below = (limit: number): number => {
-  seed = (seed * 6_364_136_223_846_793_005n + 1_442_695_040_888_963_407n) % 2n ** 64n
-  return Number((seed >> 33n) % BigInt(limit))
-}
-
-interface Entry {
-  account: string
-  recordedMs: number
-  valueMs: number
-  signed: bigint
-}
 
 let ledger: LedgerFixture
 let driver: LedgerDriver
+let history: RandomHistory
 let pool: ReadPool
-let nowMs = START
-let payments = 0
-let entries: Entry[] = []
-
-const horizon = (days: number): RuleInput => ({
-  type: 'rule',
-  topic: 'rules',
-  partition: 0,
-  offset: 0n,
-  change: {
-    ruleId: 'history_horizon',
-    type: 'history_horizon',
-    currency: null,
-    threshold: 0n,
-    windowMs: days * DAY_MS,
-    action: 'reject',
-    enabled: true,
-    actor: 'tester',
-    occurredAt: START,
-  },
-})
-
-const payment = (id: string, changes: Partial<TransactionCommand> = {}) => {
-  const from = below(ACCOUNTS.length + 1)
-  const to = (from + 1 + below(ACCOUNTS.length)) % (ACCOUNTS.length + 1)
-  const name = (n: number) => ACCOUNTS[n] ?? 'world'
-  // Back-dated by up to 80 days, some to midnight, or a little ahead: across the end of a month, if it is near.
-  const ages = [0, below(80) * DAY_MS, below(5 * DAY_MS), -below(240_000)]
-  const value = nowMs - ages[below(ages.length)]!
-  const valueTime = below(3) === 0 ? Math.floor(value / DAY_MS) * DAY_MS : value
-  const postings = [posting({ debit: name(from), credit: name(to), amount: BigInt(1 + below(5_000)) })]
-  return transaction({ id, occurredAt: nowMs, valueTime, postings, ...changes }, nowMs)
-}
-
-const card = (id: string) => ({
-  type: 'card' as const,
-  topic: 'cards',
-  partition: 0,
-  offset: 0n,
-  change: {
-    action: 'issue' as const,
-    card: id,
-    accountId: 'a0',
-    expiresAt: null,
-    transactionLimit: null,
-    dailyLimit: null,
-    actor: 'tester',
-    occurredAt: START,
-  },
-})
-
-/** Some days with payments, reversals and card payments; time passes within batches too. */
-const live = async (untilMs: number): Promise<void> => {
-  while (nowMs < untilMs) {
-    const inputs = []
-    for (let count = 3 + below(12); count > 0; count -= 1) {
-      payments += 1
-      const kind = below(10)
-      if (kind === 0 && payments > 5) {
-        inputs.push(
-          transaction(
-            {
-              id: `r${payments}`,
-              kind: 'reverse',
-              parentId: `p${payments - 1 - below(4)}`,
-              postings: [],
-              occurredAt: nowMs,
-            },
-            nowMs,
-          ),
-        )
-      } else if (kind === 1) {
-        const postings = [posting({ debit: 'a0', credit: 'world', amount: BigInt(1 + below(900)) })]
-        inputs.push(payment(`p${payments}`, { card: 'tok_1', postings }))
-      } else inputs.push(payment(`p${payments}`))
-      if (below(4) === 0) {
-        nowMs += below(2 * DAY_MS)
-        inputs.push(tick(nowMs))
-      }
-    }
-    nowMs += below(DAY_MS)
-    inputs.push(tick(nowMs))
-    await driver.apply(ledger.log(inputs), 1 + below(20))
-  }
-}
-
-const readAllEntries = async (): Promise<Entry[]> => {
-  const rows = await ledger.rows<{
-    account_id: string
-    recorded_at: Date
-    value_at: Date
-    signed_amount: bigint
-  }>(
-    'select a.account_id, e.recorded_at, e.value_at, e.signed_amount from ledger_entries e join accounts a using (account_no)',
-  )
-  return rows.map((row) => ({
-    account: row.account_id,
-    recordedMs: row.recorded_at.getTime(),
-    valueMs: row.value_at.getTime(),
-    signed: row.signed_amount,
-  }))
-}
+let entries: HistoryEntry[] = []
 
 const fold = (accountId: string, recordedMs: number, valueMs = Number.MAX_SAFE_INTEGER): bigint =>
   entries
@@ -173,12 +56,17 @@ beforeAll(async () => {
   ledger = await LedgerFixture.create(configuration, START)
   pool = makePool({ ...configuration.postgres, applicationName: 'tests' })
   driver = await ledger.openDriver()
-  const open = ACCOUNTS.map((id) => account(id, { limited: false, reversalMayOverdraw: true }))
-  await driver.apply(ledger.log([external('world'), ...open, account('idle', { limited: false })]))
-  await driver.apply(ledger.log([card('tok_1')]))
+  history = new RandomHistory(ledger, driver, { startMs: START, seed: 20_260_110n })
+  await history.open()
+  // Recorded in February, in effect in March.
+  await history.live(Date.UTC(2026, 1, 3))
+  expect(history.nowMs).toBeLessThan(Date.UTC(2026, 1, 28))
+  history.nowMs = Date.UTC(2026, 2, 1) - 60_000
+  const ahead = ['x', 'y', 'z'].map((id) => history.payment(id, { valueTime: history.nowMs + 120_000 }))
+  await driver.apply(ledger.log([tick(history.nowMs), ...ahead]))
   // Partitions exist up to March: April and May land in the default ones.
-  await live(Date.UTC(2026, 4, 20))
-  entries = await readAllEntries()
+  await history.live(Date.UTC(2026, 4, 20))
+  entries = await history.entries()
 })
 afterAll(async () => {
   await pool?.close()
@@ -192,8 +80,8 @@ describe('closing', () => {
     expect(closed.map(({ period }) => period)).toEqual(['2026-01', '2026-02', '2026-03', '2026-04'])
     for (const { totals, accounts, postings } of closed) {
       expect(totals.map(({ closing, debits, credits }) => [closing, debits - credits])).toEqual([[0n, 0n]])
-      expect(accounts).toBe(ACCOUNTS.length + 1)
-      expect(postings).toBeGreaterThan(20n)
+      expect(accounts).toBe(history.accounts.length + 1)
+      expect(postings).toBeGreaterThan(10n)
     }
     for (const [place, period] of closed.entries()) {
       expect(period.previousHash).toEqual(closed[place - 1]?.hash ?? Buffer.alloc(32))
@@ -301,9 +189,9 @@ describe('dropping', () => {
   it('waits for a horizon, for publishing and for the archive', async () => {
     const refusal = async (changes: Partial<DropOptions> = {}) => (await drop(changes)).kept?.reason
     expect(await refusal()).toBe('horizon_unset')
-    await driver.apply(ledger.log([horizon(120)]))
+    await driver.apply(ledger.log([horizon('history_horizon', 120)]))
     expect(await refusal()).toBe('within_horizon')
-    await driver.apply(ledger.log([horizon(31)]))
+    await driver.apply(ledger.log([horizon('history_horizon', 31)]))
     expect(await refusal()).toBe('unpublished')
     await published()
     expect(await refusal({ withoutArchive: false })).toBe('not_archived')
@@ -318,11 +206,11 @@ describe('dropping', () => {
     await reader.query('select count(*) from postings')
     const dropping = drop({ keepMonths: 3 })
     for (let count = 0; count < 5; count += 1)
-      await driver.apply(ledger.log([payment(`while-${count}`, { valueTime: null })]))
+      await driver.apply(ledger.log([history.payment(`while-${count}`, { valueTime: null })]))
     await reader.query('commit')
     reader.release()
     expect(await dropping).toEqual({ dropped: ['2026-01'], kept: null })
-    entries = [...entries.filter((e) => e.recordedMs < Date.UTC(2026, 1, 1)), ...(await readAllEntries())]
+    entries = [...entries.filter((e) => e.recordedMs < Date.UTC(2026, 1, 1)), ...(await history.entries())]
   })
 
   it('drops what may go, also what landed in the default partitions, and keeps the rest', async () => {
@@ -339,15 +227,15 @@ describe('dropping', () => {
   it('changes no balance: now, as of a recorded time, as of a value time', async () => {
     const check = await checkBalances(pool)
     expect([check.foldMismatches, [...check.sums.values()]]).toEqual([0, [0n]])
-    expect((await balanceAsOf(pool, 'a1', new Date(nowMs)))!.posted).toBe(fold('a1', nowMs))
+    expect((await balanceAsOf(pool, 'a1', new Date(history.nowMs)))!.posted).toBe(fold('a1', history.nowMs))
     const keptFrom = Date.UTC(2026, 3, 1)
     let gone = 0
     let exact = 0
     for (let count = 0; count < 300; count += 1) {
-      const accountId = [...ACCOUNTS, 'world', 'idle'][below(10)]!
-      const asked = Date.UTC(2025, 11, 15) + below(160 * DAY_MS)
-      const monthEnd = Date.UTC(2026, below(6), 1) - 1
-      const at = below(4) === 0 ? monthEnd : asked
+      const accountId = [...history.accounts, 'world', 'idle'][history.below(10)]!
+      const asked = Date.UTC(2025, 11, 15) + history.below(160 * DAY_MS)
+      const monthEnd = Date.UTC(2026, history.below(6), 1) - 1
+      const at = history.below(4) === 0 ? monthEnd : asked
       const found = await orGone(balanceAsOf(pool, accountId, new Date(at)))
       if (found === 'gone') {
         expect(at).toBeLessThan(keptFrom)
@@ -358,8 +246,8 @@ describe('dropping', () => {
         exact += 1
       }
       const dayEnd = Math.floor(asked / DAY_MS) * DAY_MS + DAY_MS - 1
-      const value = below(3) === 0 ? asked : dayEnd
-      const recorded = below(2) === 0 ? undefined : new Date(Math.max(at, keptFrom))
+      const value = history.below(3) === 0 ? asked : dayEnd
+      const recorded = history.below(2) === 0 ? undefined : new Date(Math.max(at, keptFrom))
       const answer = await orGone(
         balanceAsOfValueTime(pool, accountId, { valueAt: new Date(value), recordedAt: recorded }),
       )
@@ -377,8 +265,32 @@ describe('dropping', () => {
       )
       expect(past).toBe(fold(accountId, monthEnd, dayEnd))
     }
+    for (const accountId of [...history.accounts, 'world']) {
+      for (let month = 0; month < 6; month += 1) {
+        const valueAt = new Date(Date.UTC(2026, month, 1) - 1)
+        expect((await balanceAsOfValueTime(pool, accountId, { valueAt }))!.posted).toBe(
+          fold(accountId, Number.MAX_SAFE_INTEGER, valueAt.getTime()),
+        )
+      }
+    }
     expect(gone).toBeGreaterThan(20)
     expect(exact).toBeGreaterThan(200)
+  })
+
+  it('counts nowhere what is left of a dropped month, and takes it with the next drop', async () => {
+    await ledger.pool.query(
+      `insert into postings select '2026-02-03Z', 1, 1, 1, account_no, account_no + 1, 5, 978, -5, 5, '2030-01-01Z' from accounts where account_id = 'a1'`,
+    )
+    expect((await checkBalances(pool)).foldMismatches).toBe(0)
+    const valueAt = new Date(history.nowMs)
+    expect((await balanceAsOfValueTime(pool, 'a1', { valueAt }))!.posted).toBe(
+      fold('a1', Number.MAX_SAFE_INTEGER, history.nowMs),
+    )
+    expect((await balanceAsOf(pool, 'a1', new Date(Date.UTC(2026, 3, 1))))!.posted).toBe(
+      fold('a1', Date.UTC(2026, 3, 1)),
+    )
+    await drop()
+    expect(await ledger.rows(`select 1 from postings where recorded_at < '2026-04-01Z'`)).toEqual([])
   })
 
   it('leaves a fold that still finds a changed entry or closing', async () => {
@@ -438,12 +350,9 @@ describe('dropping', () => {
   it('leaves the engine its decisions: reversals too old, duplicates known, and the next months close', async () => {
     const [first] = await driver.apply(
       ledger.log([
-        transaction({ id: 'late', kind: 'reverse', parentId: 'p1', postings: [], occurredAt: nowMs }, nowMs),
-        payment('fresh', { valueTime: null }),
-        transaction(
-          { id: 'soon', kind: 'reverse', parentId: 'fresh', postings: [], occurredAt: nowMs },
-          nowMs,
-        ),
+        history.reversal('late', 'p1'),
+        history.payment('fresh', { valueTime: null }),
+        history.reversal('soon', 'fresh'),
       ]),
     )
     expect(first!.effects.decisions.map(({ reason, status }) => reason ?? status)).toEqual([
@@ -465,61 +374,5 @@ describe('dropping', () => {
       ),
     ).toEqual([])
     expect((await checkBalances(pool)).foldMismatches).toBe(0)
-  })
-})
-
-describe('a month that does not add up', () => {
-  it('is not closed: the accounts concerned are named, nothing is kept', async () => {
-    const other = await LedgerFixture.create(testConfiguration('periods_wrong'), START)
-    try {
-      const engine = await other.openDriver()
-      const pay = (id: string) =>
-        transaction({ id, postings: [posting({ debit: 'world', credit: 'alice' })] })
-      await engine.apply(
-        other.log([external('world'), account('alice'), pay('one'), pay('two'), tick(Date.UTC(2026, 1, 3))]),
-      )
-      await other.pool.query(
-        'update postings set amount = amount + 1 where index = (select max(index) from postings)',
-      )
-      const { closed, findings } = await closePeriods(other.pool, { actor: 'tester' })
-      expect(closed).toEqual([])
-      expect(findings.map(({ period, kind, key }) => [period, kind, key])).toEqual([
-        ['2026-01', 'balance', 'world'],
-        ['2026-01', 'balance', 'alice'],
-      ])
-      expect(await other.rows('select 1 from closings union all select 1 from periods')).toEqual([])
-      await other.pool.query(
-        'update postings set amount = amount - 1 where index = (select max(index) from postings)',
-      )
-      expect((await closePeriods(other.pool, { actor: 'tester' })).closed).toHaveLength(1)
-    } finally {
-      await other.close()
-    }
-  })
-
-  it('closing goes on with commits between its slices, and two at once do no harm', async () => {
-    const other = await LedgerFixture.create(testConfiguration('periods_busy'), START)
-    try {
-      const engine = await other.openDriver()
-      const pay = (id: string) =>
-        transaction({ id, postings: [posting({ debit: 'world', credit: 'alice' })] })
-      await engine.apply(
-        other.log([external('world'), account('alice'), pay('one'), tick(Date.UTC(2026, 1, 3))]),
-      )
-      let slices = 0
-      const { closed } = await closePeriods(other.pool, {
-        actor: 'tester',
-        onSlice: async () => {
-          slices += 1
-          await engine.apply(other.log([pay(`in between ${slices}`)]))
-          await expect(closePeriods(other.pool, { actor: 'second' })).rejects.toMatchObject({
-            code: 'periods_busy',
-          })
-        },
-      })
-      expect([slices, closed.map(({ postings }) => postings)]).toEqual([1, [1n]])
-    } finally {
-      await other.close()
-    }
   })
 })

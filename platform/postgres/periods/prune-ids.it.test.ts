@@ -1,7 +1,14 @@
 /** Forgotten ids are deleted with what hangs on them, step by step, and no decision shows whether they were. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import type { LedgerInput, RuleInput } from '#domain/ledger/inputs.ts'
-import { account, external, posting, tick, transaction } from '#domain/ledger/testing/memory-ledger.ts'
+import type { LedgerInput } from '#domain/ledger/inputs.ts'
+import {
+  account,
+  external,
+  posting,
+  tick,
+  transaction,
+  horizon,
+} from '#domain/ledger/testing/memory-ledger.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
 import { type LedgerDriver, LedgerFixture } from '#processors/testing/ledger-fixture.ts'
 import { pruneIds } from './prune-ids.ts'
@@ -10,23 +17,6 @@ const DAY_MS = 86_400_000
 const START = Date.UTC(2026, 0, 10)
 const day = (n: number): number => START + n * DAY_MS
 
-const horizon = (type: 'history_horizon' | 'id_horizon', days: number): RuleInput => ({
-  type: 'rule',
-  topic: 'rules',
-  partition: 0,
-  offset: 0n,
-  change: {
-    ruleId: type,
-    type,
-    currency: null,
-    threshold: 0n,
-    windowMs: days * DAY_MS,
-    action: 'reject',
-    enabled: true,
-    actor: 'tester',
-    occurredAt: START,
-  },
-})
 const about = (kind: 'reverse' | 'capture', id: string, parentId: string, n: number) =>
   transaction({ id, kind, parentId, postings: [], occurredAt: day(n) }, day(n))
 const pay = (id: string, n: number, changes: object = {}) =>
