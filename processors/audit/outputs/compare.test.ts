@@ -1,7 +1,7 @@
 /** Every kind of difference between what must have been sent and what is there is found, and nothing else. */
 import { describe, expect, it } from 'vitest'
-import { CompactedComparison } from './compare-compacted.ts'
 import { type ExpectedOutput, TopicComparison } from './compare.ts'
+import { CompactedComparison } from './compare-compacted.ts'
 import type { OutputRecord } from './topic-cursor.ts'
 
 const output = (name: string): ExpectedOutput => ({ key: Buffer.from(name[0]!), value: Buffer.from(name) })

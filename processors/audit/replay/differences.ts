@@ -1,7 +1,7 @@
 /** What exactly differs between a stored batch record and its replay: found only for batches whose hash isn't the replay's. */
 import {
-  batchHash,
   type BatchHeader,
+  batchHash,
   type FrameTopic,
   type OutputFrame,
   readFrames,

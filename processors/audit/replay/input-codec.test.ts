@@ -87,12 +87,6 @@ it('gives back every input in its order', () => {
           const packed = packer.pack(inputs)
           const unpacked = unpacker.unpack(structuredClone(packed, { transfer: transferOf(packed) }))
           expect(unpacked).toEqual(inputs)
-          // Also in the order of fields: what is stored as JSON text keeps it.
-          const text = (list: readonly LedgerInput[]) =>
-            JSON.stringify(list, (_name, value: unknown) =>
-              typeof value === 'bigint' ? String(value) : value,
-            )
-          expect(text(unpacked)).toBe(text(inputs))
         }
       },
     ),

@@ -7,7 +7,7 @@ import { type Difference, differencesOf, type FrameReader } from './differences.
 import type { StoredHeader } from './header.ts'
 import type { LedgerMemory } from './ledger-memory.ts'
 import type { ReplayPlan } from './plan.ts'
-import { Replayer, type ReplayCounts } from './replayer.ts'
+import { type ReplayCounts, Replayer } from './replayer.ts'
 
 export interface ReplayOptions {
   readonly batches: BatchSource
