@@ -41,24 +41,32 @@ export interface TransactionCommand {
 /** What every transaction has to say; `blankCommand` fills in the rest. */
 type StatedFields = Pick<TransactionCommand, 'id' | 'source' | 'postings' | 'occurredAt' | 'actor'>
 
-/** A transaction of kind `post` that says nothing but the given fields. */
-export const blankCommand = (fields: StatedFields & Partial<TransactionCommand>): TransactionCommand => ({
-  kind: 'post',
-  parentId: null,
-  parentSource: null,
-  card: null,
-  merchant: null,
-  terminal: null,
-  device: null,
-  country: null,
-  endToEndId: null,
-  uetr: null,
-  valueTime: null,
-  expiresAt: null,
-  metadata: {},
-  after: null,
-  ...fields,
-})
+/** A transaction of kind `post` that says nothing but the given fields. Its fields are in the order of the interface. */
+export const blankCommand = (fields: StatedFields & Partial<TransactionCommand>): TransactionCommand => {
+  const given: Partial<TransactionCommand> = fields
+  return {
+    id: fields.id,
+    source: fields.source,
+    kind: 'post',
+    postings: fields.postings,
+    parentId: null,
+    parentSource: null,
+    card: null,
+    merchant: null,
+    terminal: null,
+    device: null,
+    country: null,
+    endToEndId: null,
+    uetr: null,
+    valueTime: null,
+    occurredAt: fields.occurredAt,
+    expiresAt: null,
+    actor: fields.actor,
+    metadata: {},
+    after: null,
+    ...given,
+  }
+}
 
 export const ACCOUNT_CLASSES = [
   'customer',
