@@ -12,6 +12,7 @@ import { balanceAsOfValueTime } from '#platform/postgres/queries/balance-as-of-v
 import { checkBalances } from '#platform/postgres/queries/check-balances.ts'
 import { PeriodDroppedError } from '#platform/postgres/queries/history-start.ts'
 import { listTransactions } from '#platform/postgres/queries/list-transactions.ts'
+import { foldBalances, readAccountStates } from '#platform/postgres/queries/read-account-states.ts'
 import { readEntries } from '#platform/postgres/queries/read-entries.ts'
 import { readTransaction } from '#platform/postgres/queries/read-transaction.ts'
 import { type LedgerDriver, LedgerFixture } from '#processors/testing/ledger-fixture.ts'
@@ -227,6 +228,12 @@ describe('dropping', () => {
   it('changes no balance: now, as of a recorded time, as of a value time', async () => {
     const check = await checkBalances(pool)
     expect([check.foldMismatches, [...check.sums.values()]]).toEqual([0, [0n]])
+    const folded = await foldBalances(pool, { after: 0, through: 1_000, sequence: 2n ** 62n })
+    const stored = (await readAccountStates(pool, 0, 1_000)).filter(({ account_no }) =>
+      folded.has(Number(account_no)),
+    )
+    expect(folded).toEqual(new Map(stored.map(({ account_no, posted }) => [Number(account_no), posted])))
+    expect(folded.size).toBe(history.accounts.length + 1)
     expect((await balanceAsOf(pool, 'a1', new Date(history.nowMs)))!.posted).toBe(fold('a1', history.nowMs))
     const keptFrom = Date.UTC(2026, 3, 1)
     let gone = 0

@@ -12,7 +12,7 @@ export interface BalanceCheck {
 
 // One statement, so that all of it is of one moment.
 const CHECK = `with dropped as (${DROPPED}),
-  kept as (select * from postings where recorded_at >= coalesce((select until from dropped), '-infinity')),
+  kept as not materialized (select * from postings where recorded_at >= coalesce((select until from dropped), '-infinity')),
   moved as (
     select account_no, sum(amount)::bigint as amount from (
       select debit_no as account_no, -amount as amount from kept union all select credit_no, amount from kept

@@ -1,5 +1,6 @@
 /** Accounts as they stand, and balances folded from postings, in ranges of account numbers: for audits. */
 import type { ReadPool } from '../pool.ts'
+import { DROPPED } from './history-start.ts'
 
 export interface AccountStateRow {
   readonly account_no: bigint
@@ -25,14 +26,22 @@ export const readAccountStates = (pool: ReadPool, after: number, limit: number):
 
 const FOLD = {
   name: 'fold-balances',
-  text: `select account_no, sum(amount)::bigint as posted from (
-      select debit_no as account_no, -amount as amount from postings where debit_no > $1 and debit_no <= $2 and sequence <= $3
+  text: `with dropped as (${DROPPED}),
+      kept as not materialized (select * from postings where sequence <= $3 and recorded_at >= coalesce((select until from dropped), '-infinity'))
+    select account_no, sum(amount)::bigint as posted from (
+      select debit_no as account_no, -amount as amount from kept where debit_no > $1 and debit_no <= $2
       union all
-      select credit_no, amount from postings where credit_no > $1 and credit_no <= $2 and sequence <= $3) as sides
+      select credit_no, amount from kept where credit_no > $1 and credit_no <= $2
+      union all
+      select account_no, posted from closings
+        where period = (select period from dropped) and account_no > $1 and account_no <= $2) as sides
     group by account_no`,
 }
 
-/** By account number: the sum of its entries up to a batch, for after < account number ≤ through. Absent: no entries. */
+/**
+ * By account number: the sum of its entries up to a batch (one after the dropped periods, whose closing it begins with), for
+ * after < account number ≤ through. Absent: no entries.
+ */
 export const foldBalances = async (
   pool: ReadPool,
   range: { readonly after: number; readonly through: number; readonly sequence: bigint },
