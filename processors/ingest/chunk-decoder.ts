@@ -1,8 +1,17 @@
 /** Decodes a chunk of records into inputs: schemas first (that may wait for the registry), then record by record. */
+import { setImmediate } from 'node:timers/promises'
 import type { LedgerInput } from '#domain/ledger/inputs.ts'
+import type { IngestRecord } from '#platform/kafka/ingest-record.ts'
 import type { IngestChunk } from '#platform/kafka/partition-inbox.ts'
 import type { SchemaSource } from '#platform/schema-registry/serde.ts'
 import { decodeRecord, makeIngestCodecs, prepareSchemas } from './decode.ts'
+import type { RawRecord } from './unreadable.ts'
+
+/**
+ * How long decoding goes on without letting anything else run. Records of a mebibyte take up to 0.1 s each: a chunk of them in
+ * one go would keep heartbeats from leaving, and the partitions would go to somebody else, who would fare no better.
+ */
+const SLICE_MS = 20
 
 /** @returns a decoder; it throws OperatingError `registry_unreachable` (retriable) where a writer's schema can't be had now */
 export const makeChunkDecoder = (options: {
@@ -14,20 +23,24 @@ export const makeChunkDecoder = (options: {
   return async (chunk) => {
     const topic = chunk.topic.slice(options.topicPrefix.length)
     await prepareSchemas(codecs, topic, chunk.records)
-    return chunk.records.map((record) =>
-      decodeRecord(
-        {
-          topic,
-          partition: record.partition,
-          offset: record.offset,
-          timestampMs: Number(record.timestampMs),
-          key: record.key,
-          value: record.value,
-          headers: record.headers,
-          unreadable: record.unreadable,
-        },
-        codecs,
-      ),
-    )
+    const inputs: LedgerInput[] = []
+    let sliceStartMs = performance.now()
+    for (const record of chunk.records) {
+      inputs.push(decodeRecord({ ...recordOf(record), topic }, codecs))
+      if (performance.now() - sliceStartMs < SLICE_MS) continue
+      await setImmediate()
+      sliceStartMs = performance.now()
+    }
+    return inputs
   }
 }
+
+const recordOf = (record: IngestRecord): Omit<RawRecord, 'topic'> => ({
+  partition: record.partition,
+  offset: record.offset,
+  timestampMs: Number(record.timestampMs),
+  key: record.key,
+  value: record.value,
+  headers: record.headers,
+  unreadable: record.unreadable,
+})

@@ -1,0 +1,164 @@
+/**
+ * A fresh ledger with a real engine process over it, for records and conditions that mean it harm: what was sent is accounted for
+ * offset by offset from the tables, and the engine's memory is watched from outside.
+ */
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { accountValue } from '#connectors/ingest/wire.ts'
+import { accountChange } from '#domain/transactions/testing/fixtures.ts'
+import type { Configuration } from '#platform/config/configuration.ts'
+import { PipelineFixture } from '#processors/testing/pipeline-fixture.ts'
+import { INGEST_TOPICS } from '#schemas/topics.ts'
+import { type Engine, Engines } from '../crash/engines.ts'
+
+const SAMPLE_EVERY_MS = 100
+const POLL_MS = 50
+const MEBIBYTE = 1024 * 1024
+
+/** Resident memory of a process, bytes; null where it is gone. */
+const residentBytes = async (pid: number): Promise<number | null> => {
+  try {
+    const { stdout } = await promisify(execFile)('ps', ['-o', 'rss=', '-p', String(pid)])
+    return Number(stdout.trim()) * 1024
+  } catch {
+    return null
+  }
+}
+
+/** What became of the offsets of the topic `transactions`. */
+export interface Accounts {
+  readonly offsets: number
+  readonly applied: number
+  readonly rejected: number
+  readonly duplicates: number
+  readonly deadLetters: Readonly<Record<string, number>>
+  /** 'partition:offset' without any fate. */
+  readonly lost: readonly string[]
+  /** 'partition:offset' with more than one. A conflict is a rejection and a dead letter by design. */
+  readonly twice: readonly string[]
+}
+
+interface FateRow {
+  partition: number
+  first: bigint
+  last: bigint
+  fate: string
+  reason: string | null
+}
+
+const FATES = `select partition, "offset" as first, "offset" as last, status as fate, reason from transaction_history
+    where topic = 'transactions' and cause = 'transaction'
+  union all
+  select partition, coalesce(first_offset, "offset"), "offset", 'dead', reason from dead_letters where topic = 'transactions'`
+
+export class HostileRun {
+  readonly fixture: PipelineFixture
+  readonly engines: Engines
+  readonly engine: Engine
+  /** Resident memory of the engine: when it had done its first work, and the most that was seen since, MiB. */
+  readonly memory = { baseMiB: 0, peakMiB: 0 }
+  private sampler: NodeJS.Timeout | undefined
+
+  private constructor(fixture: PipelineFixture, engines: Engines) {
+    this.fixture = fixture
+    this.engines = engines
+    this.engine = engines.start()
+  }
+
+  /** Makes the ledger, starts the engine and opens alice (without a limit) and bob. */
+  static async start(configuration: Configuration, engineConfiguration = configuration): Promise<HostileRun> {
+    const run = new HostileRun(
+      await PipelineFixture.create(configuration, Date.now()),
+      new Engines(engineConfiguration),
+    )
+    await run.fixture.publishValues('accounts', [
+      accountValue(accountChange({ accountId: 'alice', limited: false })),
+      accountValue(accountChange({ accountId: 'bob', limited: false })),
+    ])
+    await run.untilApplied(60_000)
+    await run.watchMemory()
+    return run
+  }
+
+  private async watchMemory(): Promise<void> {
+    this.memory.baseMiB = Math.round((await residentBytes(this.engine.pid))! / MEBIBYTE)
+    const sample = async () => {
+      const bytes = await residentBytes(this.engine.pid)
+      if (bytes !== null) this.memory.peakMiB = Math.max(this.memory.peakMiB, Math.round(bytes / MEBIBYTE))
+    }
+    await sample()
+    this.sampler = setInterval(() => void sample(), SAMPLE_EVERY_MS)
+  }
+
+  /** Records on the ingest topics that aren't applied yet. */
+  async lag(): Promise<bigint> {
+    const rows = await this.fixture.ledger.rows<{ topic: string; partition: number; next_offset: bigint }>(
+      'select topic, partition, next_offset from ingest_offsets',
+    )
+    const next = new Map(rows.map((row) => [`${row.topic}:${row.partition}`, row.next_offset]))
+    let lag = 0n
+    for (const topic of INGEST_TOPICS) {
+      for (const { partition, end } of await this.fixture.admin.ranges(this.fixture.topic(topic.name))) {
+        // Ticks never end.
+        if (topic.name !== 'ticks') lag += end - (next.get(`${topic.name}:${partition}`) ?? 0n)
+      }
+    }
+    return lag
+  }
+
+  /** Waits until everything sent so far is applied. @throws Error where that takes too long or the engine ended */
+  async untilApplied(timeoutMs: number): Promise<void> {
+    const deadline = Date.now() + timeoutMs
+    for (;;) {
+      const lag = await this.lag()
+      if (lag === 0n) return
+      const said = this.engine.lines.slice(-10).join('\n')
+      if (this.engine.state === 'ended') throw new Error(`the engine has ended:\n${said}`)
+      if (Date.now() > deadline)
+        throw new Error(`${lag} records are not applied after ${timeoutMs} ms:\n${said}`)
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+    }
+  }
+
+  /** What became of every offset of `transactions`. */
+  async accountFor(): Promise<Accounts> {
+    const rows = await this.fixture.ledger.rows<FateRow>(FATES)
+    const fates = new Map<string, string[]>()
+    const counts: Record<string, number> = {}
+    const deadLetters: Record<string, number> = {}
+    for (const { partition, first, last, fate, reason } of rows) {
+      if (fate === 'dead') deadLetters[reason!] = (deadLetters[reason!] ?? 0) + Number(last - first) + 1
+      else counts[fate] = (counts[fate] ?? 0) + 1
+      // A conflict's dead letter keeps the content of what was rejected.
+      if (fate === 'dead' && reason === 'id_conflict') continue
+      for (let offset = first; offset <= last; offset += 1n) {
+        const name = `${partition}:${offset}`
+        fates.set(name, [...(fates.get(name) ?? []), fate])
+      }
+    }
+    const lost: string[] = []
+    let offsets = 0
+    for (const { partition, end } of await this.fixture.admin.ranges(this.fixture.topic('transactions'))) {
+      offsets += Number(end)
+      for (let offset = 0n; offset < end; offset += 1n)
+        if (!fates.has(`${partition}:${offset}`)) lost.push(`${partition}:${offset}`)
+    }
+    const { rejected = 0, duplicate = 0, ...others } = counts
+    return {
+      offsets,
+      applied: Object.values(others).reduce((sum, count) => sum + count, 0),
+      rejected,
+      duplicates: duplicate,
+      deadLetters,
+      lost,
+      twice: [...fates].filter(([, found]) => found.length > 1).map(([name]) => name),
+    }
+  }
+
+  /** Ends the engine and removes the ledger. */
+  async close(): Promise<void> {
+    clearInterval(this.sampler)
+    await this.engines.close()
+    await this.fixture.close()
+  }
+}
