@@ -90,32 +90,37 @@ export class HostileRun {
     this.sampler = setInterval(() => void sample(), SAMPLE_EVERY_MS)
   }
 
-  /** Records on the ingest topics that aren't applied yet. */
-  async lag(): Promise<bigint> {
+  /** Records of each ingest partition that aren't applied yet; those that have some. */
+  async lags(): Promise<Record<string, number>> {
     const rows = await this.fixture.ledger.rows<{ topic: string; partition: number; next_offset: bigint }>(
       'select topic, partition, next_offset from ingest_offsets',
     )
     const next = new Map(rows.map((row) => [`${row.topic}:${row.partition}`, row.next_offset]))
-    let lag = 0n
+    const lags: Record<string, number> = {}
     for (const topic of INGEST_TOPICS) {
+      // Ticks never end.
+      if (topic.name === 'ticks') continue
       for (const { partition, end } of await this.fixture.admin.ranges(this.fixture.topic(topic.name))) {
-        // Ticks never end.
-        if (topic.name !== 'ticks') lag += end - (next.get(`${topic.name}:${partition}`) ?? 0n)
+        const name = `${topic.name}:${partition}`
+        const lag = end - (next.get(name) ?? 0n)
+        if (lag > 0n) lags[name] = Number(lag)
       }
     }
-    return lag
+    return lags
   }
 
   /** Waits until everything sent so far is applied. @throws Error where that takes too long or the engine ended */
   async untilApplied(timeoutMs: number): Promise<void> {
     const deadline = Date.now() + timeoutMs
     for (;;) {
-      const lag = await this.lag()
-      if (lag === 0n) return
+      const lags = await this.lags()
+      if (Object.keys(lags).length === 0) return
       const said = this.engine.lines.slice(-10).join('\n')
       if (this.engine.state === 'ended') throw new Error(`the engine has ended:\n${said}`)
       if (Date.now() > deadline)
-        throw new Error(`${lag} records are not applied after ${timeoutMs} ms:\n${said}`)
+        throw new Error(
+          `not applied after ${timeoutMs} ms: ${JSON.stringify(lags)}; the engine said:\n${said}`,
+        )
       await new Promise((resolve) => setTimeout(resolve, POLL_MS))
     }
   }
