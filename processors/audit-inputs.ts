@@ -25,7 +25,7 @@ export const makeInputs = async ({ configuration, ranges }: ReaderData): Promise
   const topics = topicSource({ kafka, clusterId, topicPrefix })
   const source =
     configuration.archive.url === undefined ? topics : await withArchive(configuration, kafka, topics, ranges)
-  const decode = makeChunkDecoder({
+  const { decode } = makeChunkDecoder({
     registry: new SchemaRegistry(configuration.schemaRegistry),
     contracts: ingestSchemas(),
     topicPrefix: '',

@@ -135,7 +135,7 @@ const makeProcessor = (options: PipelineOptions, shared: Shared, committed: () =
   const { configuration, logger, metrics } = options
   const { engine, ledger, postgres } = configuration
   const { topicPrefix } = ledger
-  const decode = makeChunkDecoder({ registry: shared.registry, contracts: shared.contracts, topicPrefix })
+  const decoder = makeChunkDecoder({ registry: shared.registry, contracts: shared.contracts, topicPrefix })
   return new Processor({
     topicPrefix,
     makeReader: (hooks) =>
@@ -177,14 +177,14 @@ const makeProcessor = (options: PipelineOptions, shared: Shared, committed: () =
       publishBacklogMax: engine.publishBacklogBatchesMax,
       publishedSequence: shared.publishedSequence,
     },
-    decode,
+    ...decoder,
     admin: shared.admin,
     history: makeClusterHistory({
       topicPrefix,
       overlapMs: ledger.clusterOverlapMs,
       admin: shared.admin,
       reader: shared.ranges,
-      decode: (chunk) => decode(chunk),
+      decode: decoder.decode,
       isAnyTaken: (transactions) => isAnyTaken(shared.pool, transactions),
       readOrigins: (partitions) => readOrigins(shared.pool, ledger.clusterId, partitions),
       keep: (adoption) => adoptPartition(shared.pool, ledger.clusterId, adoption),

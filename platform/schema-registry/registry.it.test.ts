@@ -101,3 +101,31 @@ it('asks once for many records of one unknown writer at the same time', async ()
   await Promise.all(Array.from({ length: 50 }, () => registry.schema(3)))
   expect(server.requests()).toBe(1)
 })
+
+it('a flood of unknown ids is no flood of requests: a few at a time, and one proof for all that a registry answers', async () => {
+  let underWay = 0
+  let most = 0
+  let subjects = 0
+  const server = createServer((request, response) => {
+    if (request.url === '/subjects') subjects += 1
+    underWay += 1
+    most = Math.max(most, underWay)
+    setTimeout(() => {
+      underWay -= 1
+      const known = request.url === '/subjects'
+      response.writeHead(known ? 200 : 404, { 'content-type': 'application/json' }).end(known ? '[]' : '{}')
+    }, 2)
+  })
+  servers.push(server)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  // A clock that stands still: the proof is as good for the last as for the first.
+  const registry = new SchemaRegistry({ url: `http://127.0.0.1:${port}`, nowMs: () => 0 })
+  const looked = await Promise.allSettled(Array.from({ length: 300 }, (_, id) => registry.schema(id)))
+  expect(new Set(looked.map((each) => (each.status === 'rejected' ? each.reason.code : 'found')))).toEqual(
+    new Set(['schema_unknown']),
+  )
+  expect(most).toBeGreaterThan(4)
+  expect(most).toBeLessThanOrEqual(17)
+  expect(subjects).toBe(1)
+})

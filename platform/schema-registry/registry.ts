@@ -29,6 +29,10 @@ export interface SchemaRegistryOptions {
 const UNKNOWN_IDS_MAX = 10_000
 /** A second look before the verdict, since a registry of several nodes may learn of a new schema a moment later. */
 const SECOND_LOOK_AFTER_MS = 300
+/** A flood of unknown ids must not become one of requests at the same time. */
+const LOOKUPS_AT_ONCE_MAX = 16
+/** For so long an answer proves that a registry is there: each unknown id asks for that. */
+const PING_GOOD_FOR_MS = 1_000
 
 interface Api {
   Subject: { all(): Promise<unknown> }
@@ -42,6 +46,9 @@ export class SchemaRegistry {
   readonly #schemas = new Map<number, AvroSchemaObject>()
   readonly #unknown = new Map<number, number>()
   readonly #lookups = new Map<number, Promise<AvroSchemaObject>>()
+  #lookingUp = 0
+  readonly #waiting: (() => void)[] = []
+  #lastPing: { readonly at: number; readonly answer: Promise<void> } | null = null
   readonly #url: string
 
   constructor(options: SchemaRegistryOptions) {
@@ -126,14 +133,14 @@ export class SchemaRegistry {
   async #lookUp(id: number): Promise<AvroSchemaObject> {
     for (let attempt = 1; ; attempt++) {
       try {
-        const type = await this.#within(this.#client.getSchema(id), `schema ${id}`)
+        const type = await this.#inTurn(() => this.#within(this.#client.getSchema(id), `schema ${id}`))
         const schema = rawSchema(type)
         this.#schemas.set(id, schema)
         return schema
       } catch (error) {
         if ((error as { status?: number }).status !== 404) throw this.#unreachable(error, `schema ${id}`)
         // Something that answers 404 to everything isn't a registry.
-        await this.ping()
+        await this.#pingShared()
         if (attempt === 2) break
         await new Promise((resolve) => setTimeout(resolve, SECOND_LOOK_AFTER_MS))
       }
@@ -142,6 +149,35 @@ export class SchemaRegistry {
     if (this.#unknown.size >= UNKNOWN_IDS_MAX && !oldest.done) this.#unknown.delete(oldest.value)
     this.#unknown.set(id, this.#nowMs() + this.#unknownForMs)
     throw unknown(id)
+  }
+
+  /** Runs one of a bounded number at a time. */
+  async #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    if (this.#lookingUp >= LOOKUPS_AT_ONCE_MAX)
+      await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    else this.#lookingUp += 1
+    try {
+      return await run()
+    } finally {
+      const next = this.#waiting.shift()
+      // Whoever waited takes this place over.
+      if (next === undefined) this.#lookingUp -= 1
+      else next()
+    }
+  }
+
+  /** One proof that a registry answers serves all that ask within a second. */
+  #pingShared(): Promise<void> {
+    const now = this.#nowMs()
+    if (this.#lastPing === null || now - this.#lastPing.at > PING_GOOD_FOR_MS) {
+      const answer = this.ping()
+      this.#lastPing = { at: now, answer }
+      // One that failed proves nothing for the next.
+      answer.catch(() => {
+        this.#lastPing = null
+      })
+    }
+    return this.#lastPing.answer
   }
 
   #unreachable(error: unknown, doing: string): OperatingError {

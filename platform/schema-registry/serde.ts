@@ -11,6 +11,8 @@ import { bigintLongType } from './avro-long.ts'
 import type { AvroSchemaObject } from './registry.ts'
 
 const HEADER_BYTES = 5
+/** More than the records of one batch, which are prepared together. */
+const UNKNOWN_IDS_MAX = 200_000
 const SLAB_BYTES = 256 * 1024
 
 /** What a decoder needs of the registry. */
@@ -60,8 +62,10 @@ export class AvroDecoder<T> {
   readonly #source: SchemaSource
   readonly #readerSchema: string
   readonly #readerType: Type
-  /** A writer, or the final error that every record of that id gets. */
+  /** A writer, or the final error that every record of that id gets: as many as the registry has schemas. */
   readonly #writers = new Map<number, Writer | OperatingError>()
+  /** Ids that the registry didn't know; whoever sends random ones must not fill the memory. Oldest out first. */
+  readonly #unknown = new Set<number>()
 
   constructor(source: SchemaSource, readerSchema: AvroSchemaObject) {
     this.#source = source
@@ -81,8 +85,7 @@ export class AvroDecoder<T> {
 
   /** True where records of this writer decode without asking the registry. */
   isReady(writerId: number): boolean {
-    const writer = this.#writers.get(writerId)
-    return writer !== undefined && !(writer instanceof OperatingError && writer.code === 'schema_unknown')
+    return this.#writers.has(writerId)
   }
 
   /**
@@ -95,6 +98,8 @@ export class AvroDecoder<T> {
     if (id === undefined)
       throw new OperatingError('avro_invalid', 'not in the wire format: no zero byte and schema id')
     const writer = this.#writers.get(id)
+    if (writer === undefined && this.#unknown.has(id))
+      throw new OperatingError('schema_unknown', `the registry has no schema with id ${id}`)
     if (writer === undefined) throw new Error(`decode() before prepare() for schema ${id}`)
     if (writer instanceof OperatingError) throw writer
     try {
@@ -111,9 +116,22 @@ export class AvroDecoder<T> {
     try {
       const schema = await this.#source.schema(id)
       this.#writers.set(id, this.#makeWriter(schema))
+      this.#unknown.delete(id)
     } catch (error) {
       if (!(error instanceof OperatingError) || error.retriable) throw error
-      this.#writers.set(id, error)
+      if (error.code === 'schema_unknown') this.#keepUnknown(id)
+      else this.#writers.set(id, error)
+    }
+  }
+
+  #keepUnknown(id: number): void {
+    // Once more at the end: what is decoded next must not be the oldest.
+    this.#unknown.delete(id)
+    this.#unknown.add(id)
+    if (this.#unknown.size <= UNKNOWN_IDS_MAX) return
+    for (const oldest of this.#unknown) {
+      this.#unknown.delete(oldest)
+      return
     }
   }
 

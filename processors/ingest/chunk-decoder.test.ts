@@ -8,7 +8,7 @@ import { makeChunkDecoder } from './chunk-decoder.ts'
 const RECORDS = 20
 
 test('large records leave room for others between them, and come out in order', async () => {
-  const decode = makeChunkDecoder({
+  const { decode } = makeChunkDecoder({
     registry: localSchemas as unknown as SchemaRegistry,
     contracts: localContracts,
     topicPrefix: 'p.',
@@ -39,15 +39,7 @@ test('large records leave room for others between them, and come out in order', 
     next = setImmediate(turn)
   }
   let next = setImmediate(turn)
-  const inputs = await decode({
-    topic: 'p.transactions',
-    partition: 0,
-    fetchedOffset: 0n,
-    nextOffset: BigInt(RECORDS),
-    highWatermark: BigInt(RECORDS),
-    records,
-    bytes: value.length * RECORDS,
-  })
+  const inputs = await decode({ topic: 'p.transactions', records })
   clearImmediate(next)
   expect(inputs.map(({ offset }) => Number(offset))).toEqual(records.map(({ offset }) => Number(offset)))
   expect(turns).toBeGreaterThan(3)

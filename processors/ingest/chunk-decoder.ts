@@ -13,16 +13,26 @@ import type { RawRecord } from './unreadable.ts'
  */
 const SLICE_MS = 20
 
-/** @returns a decoder; it throws OperatingError `registry_unreachable` (retriable) where a writer's schema can't be had now */
+type EncodedChunk = Pick<IngestChunk, 'topic' | 'records'>
+
+/** Both throw OperatingError `registry_unreachable` (retriable) where a writer's schema can't be had now. */
+export interface ChunkDecoder {
+  /** Fetches the schemas of many chunks at once: asked for one by one, each unknown id would hold up all that are behind it. */
+  prepare(chunks: readonly EncodedChunk[]): Promise<void>
+  decode(chunk: EncodedChunk): Promise<LedgerInput[]>
+}
+
 export const makeChunkDecoder = (options: {
   readonly registry: SchemaSource
   readonly contracts: Parameters<typeof makeIngestCodecs>[1]
   readonly topicPrefix: string
-}): ((chunk: Pick<IngestChunk, 'topic' | 'records'>) => Promise<LedgerInput[]>) => {
+}): ChunkDecoder => {
   const codecs = makeIngestCodecs(options.registry, options.contracts)
-  return async (chunk) => {
-    const topic = chunk.topic.slice(options.topicPrefix.length)
-    await prepareSchemas(codecs, topic, chunk.records)
+  const topicOf = (chunk: EncodedChunk): string => chunk.topic.slice(options.topicPrefix.length)
+  const prepare = (chunk: EncodedChunk) => prepareSchemas(codecs, topicOf(chunk), chunk.records)
+  const decode = async (chunk: EncodedChunk): Promise<LedgerInput[]> => {
+    await prepare(chunk)
+    const topic = topicOf(chunk)
     const inputs: LedgerInput[] = []
     let sliceStartMs = performance.now()
     for (const record of chunk.records) {
@@ -32,6 +42,12 @@ export const makeChunkDecoder = (options: {
       sliceStartMs = performance.now()
     }
     return inputs
+  }
+  return {
+    prepare: async (chunks) => {
+      await Promise.all(chunks.map(prepare))
+    },
+    decode,
   }
 }
 

@@ -53,7 +53,11 @@ export const inputOf = (record: RawRecord, value: DecodedValue): LedgerInput => 
     }
     case 'rules': {
       const change = changeOf<RuleChange>(record, value, [])
-      return { type: 'rule', ...position, change: { ...change, windowMs: Number(value.windowMs) } }
+      return {
+        type: 'rule',
+        ...position,
+        change: { ...change, windowMs: length(value.windowMs, 'windowMs') },
+      }
     }
     case 'commands': {
       const change = changeOf<AdministrativeCommand>(record, value, [])
@@ -176,6 +180,13 @@ const time = (value: unknown, name: string): number => {
   const timeMs = Number(value)
   if (timeMs >= TIME_MIN_MS && timeMs <= TIME_MAX_MS) return timeMs
   throw new Unreadable('schema_mismatch', `${name}: expected a time of the years 1 to 9999, ms since 1970`)
+}
+
+/** What is published again as it was understood must not have become another number on its way. */
+const length = (value: unknown, name: string): number => {
+  const lengthMs = Number(value)
+  if (Number.isSafeInteger(lengthMs)) return lengthMs
+  throw new Unreadable('schema_mismatch', `${name}: expected a length of less than 2^53 ms`)
 }
 
 const maybeTime = (value: unknown, name: string): number | null => (value === null ? null : time(value, name))

@@ -6,7 +6,6 @@ export interface Flight {
   readonly sent: SentBatch
   /** What it took from the backlog. */
   readonly taken: readonly DecodedChunk[]
-  readonly startedMs: number
   /** Of the partitions that were held when it was sent. */
   readonly generation: number
 }

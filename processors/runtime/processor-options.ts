@@ -52,6 +52,8 @@ export interface ProcessorOptions {
   readonly openSession: () => Promise<LedgerStore>
   /** Everything of the batch context but the session. */
   readonly context: Omit<BatchContext, 'session' | 'clock'>
+  /** Fetches what decoding needs, for all of these at once. */
+  readonly prepare?: (chunks: readonly IngestChunk[]) => Promise<void>
   /** Turns a chunk's records into inputs; waits for the registry where it must. */
   readonly decode: (chunk: IngestChunk) => Promise<LedgerInput[]>
   readonly admin: Pick<KafkaAdmin, 'ranges'>

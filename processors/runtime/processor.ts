@@ -141,10 +141,9 @@ export class Processor {
       return
     }
     const { generation } = this
-    const startedMs = this.options.clock.monotonicMs()
     const sending = this.applier!.send(selection)
     this.sending = sending
-    this.takeOff(selection, await sending, startedMs, generation)
+    this.takeOff(selection, await sending, generation)
   }
 
   /** While Postgres writes, the next records are decoded, and decided where that needs nothing but memory. */
@@ -159,11 +158,10 @@ export class Processor {
   }
 
   private sendAhead(): void {
-    const startedMs = this.options.clock.monotonicMs()
     const selection = this.select()
     if (selection.length === 0) return
     const sent = this.applier!.sendAhead(selection)
-    if (sent !== null) this.takeOff(selection, sent, startedMs, this.generation)
+    if (sent !== null) this.takeOff(selection, sent, this.generation)
   }
 
   private select(): PartitionInputs[] {
@@ -172,14 +170,9 @@ export class Processor {
   }
 
   /** A batch is on its way: what it decided leaves the backlog, unless that was dropped meanwhile. */
-  private takeOff(
-    selection: readonly PartitionInputs[],
-    sent: SentBatch,
-    startedMs: number,
-    generation: number,
-  ): void {
+  private takeOff(selection: readonly PartitionInputs[], sent: SentBatch, generation: number): void {
     const taken = generation === this.generation ? this.backlog.take(selection, sent.consumed) : []
-    this.flights.add({ sent, taken, startedMs, generation })
+    this.flights.add({ sent, taken, generation })
     this.positions = new Map(sent.positions)
   }
 
@@ -194,7 +187,9 @@ export class Processor {
     const { flight, result } = landing
     this.appliedPositions = new Map(flight.sent.positions)
     this.triesInPlace = 0
-    this.options.batchSize.observe(result.consumed, this.options.clock.monotonicMs() - flight.startedMs)
+    // Its own time: what was decoded, or waited for at the registry, since it left says nothing about its size.
+    const wallMs = Object.values(result.phases).reduce((sum, ms) => sum + ms, 0)
+    this.options.batchSize.observe(result.consumed, wallMs)
     this.options.onBatch(result)
   }
 
@@ -224,6 +219,7 @@ export class Processor {
       this.raw = await this.reader!.take({ recordsMax, bytesMax: this.options.batchBytesMax, waitMs })
     }
     const { generation } = this
+    await this.options.prepare?.(this.raw)
     for (let chunk = this.raw[0]; chunk !== undefined; chunk = this.raw[0]) {
       const inputs = await this.options.decode(chunk)
       if (generation !== this.generation) return

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { BatchHeader } from '#domain/ledger/batch-record.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
-import { seededRandom } from '../crash/seeded-random.ts'
+import { seededRandom } from '#loadtest/faults/seeded-random.ts'
 import { HostileRun } from './hostile-run.ts'
 import { Fuzzer } from './mutations.ts'
 
@@ -10,7 +10,7 @@ const RECORDS = 20_000
 const SLICE = 1_000
 const PARTITIONS = 8
 const SEED = 20_000
-const APPLY_TIMEOUT_MS = 40_000
+const APPLY_TIMEOUT_MS = 200_000
 
 let run: HostileRun
 beforeAll(async () => {

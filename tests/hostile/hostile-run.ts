@@ -9,7 +9,7 @@ import { accountChange } from '#domain/transactions/testing/fixtures.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
 import { PipelineFixture } from '#processors/testing/pipeline-fixture.ts'
 import { INGEST_TOPICS } from '#schemas/topics.ts'
-import { type Engine, Engines } from '../crash/engines.ts'
+import { type Engine, Engines } from '#loadtest/faults/engines.ts'
 
 const SAMPLE_EVERY_MS = 100
 const POLL_MS = 50
@@ -69,7 +69,7 @@ export class HostileRun {
   static async start(configuration: Configuration, engineConfiguration = configuration): Promise<HostileRun> {
     const run = new HostileRun(
       await PipelineFixture.create(configuration, Date.now()),
-      new Engines(engineConfiguration),
+      new Engines({ configuration: engineConfiguration, areKeptUp: false }),
     )
     await run.fixture.publishValues('accounts', [
       accountValue(accountChange({ accountId: 'alice', limited: false })),

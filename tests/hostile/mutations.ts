@@ -11,7 +11,7 @@ import type { OutgoingRecord } from '#platform/kafka/producer.ts'
 import { type Contracts, encoderOf } from '#platform/schema-registry/contracts.ts'
 import type { AvroEncoder } from '#platform/schema-registry/serde.ts'
 import { TOPICS, type TopicKey } from '#schemas/topics.ts'
-import type { SeededRandom } from '../crash/seeded-random.ts'
+import type { SeededRandom } from '#loadtest/faults/seeded-random.ts'
 
 type FuzzedTopic = 'transactions' | 'accounts' | 'cards' | 'reviews' | 'rules' | 'commands'
 
@@ -24,12 +24,17 @@ const TOPIC_OF_TEN: readonly FuzzedTopic[] = [
   'rules',
   'commands',
 ]
-const ACCOUNTS = ['alice', 'bob', 'carol', 'nobody'] as const
+/** Those that pay, most of them open; those that are opened, frozen and closed all the time. */
+const PAYERS = ['alice', 'alice', 'bob', 'bob', 'carol', 'nobody'] as const
+const CHANGING = ['carol', 'dave'] as const
 const KINDS = ['post', 'authorize', 'capture', 'void', 'reverse', 'exchange'] as const
 /** Ids are few, so that records meet: duplicates, conflicts, parents. */
 const IDS = 2_000
 /** A share stays as it is: what is spoiled must not take the good along. */
 const UNSPOILED_SHARE = 0.15
+/** And a share comes as it was sent a while ago. */
+const AGAIN_SHARE = 0.03
+const REMEMBERED = 50
 
 export interface FuzzOptions {
   readonly contracts: Contracts
@@ -44,6 +49,14 @@ export interface FuzzOptions {
 export class Fuzzer {
   private readonly options: FuzzOptions
   private readonly encoders: Readonly<Record<FuzzedTopic, AvroEncoder<unknown>>>
+  private readonly unspoiled: Readonly<Record<FuzzedTopic, Buffer[]>> = {
+    transactions: [],
+    accounts: [],
+    cards: [],
+    reviews: [],
+    rules: [],
+    commands: [],
+  }
   private previous: Buffer = Buffer.from('{}')
 
   constructor(options: FuzzOptions) {
@@ -63,7 +76,15 @@ export class Fuzzer {
     const { random, partitions } = this.options
     const topic = this.pick(TOPIC_OF_TEN)
     const valid = this.validBytes(topic)
-    const value = random.fraction() < UNSPOILED_SHARE ? valid : this.spoil(valid)
+    const before = this.unspoiled[topic]
+    let value: Buffer
+    if (before.length > 0 && random.fraction() < AGAIN_SHARE) value = this.pick(before)
+    else if (random.fraction() > UNSPOILED_SHARE) value = this.spoil(valid)
+    else {
+      value = valid
+      before.push(valid)
+      if (before.length > REMEMBERED) before.shift()
+    }
     this.previous = valid
     return {
       topic: TOPICS[topic satisfies TopicKey].name,
@@ -98,7 +119,7 @@ export class Fuzzer {
       case 'accounts':
         return accountValue(
           accountChange({
-            accountId: this.pick(ACCOUNTS),
+            accountId: this.pick(CHANGING),
             action: this.pick(['open', 'freeze', 'unfreeze', 'close', 'set_limit']),
             limited: random.below(2) === 0,
             overdraftLimit: BigInt(random.below(10_000)),
@@ -110,7 +131,7 @@ export class Fuzzer {
           cardChange({
             card: `tok_${random.below(5)}`,
             action: this.pick(['issue', 'block', 'unblock', 'cancel', 'set_limits']),
-            accountId: this.pick(ACCOUNTS),
+            accountId: this.pick(PAYERS),
             occurredAt,
           }),
         )
@@ -148,8 +169,8 @@ export class Fuzzer {
     const kind = this.pick(KINDS)
     const needsParent = kind === 'capture' || kind === 'void' || kind === 'reverse'
     const postings = Array.from({ length: kind === 'void' ? 0 : 1 + random.below(3) }, () => ({
-      debit: this.pick(ACCOUNTS),
-      credit: this.pick(ACCOUNTS),
+      debit: this.pick(PAYERS),
+      credit: this.pick(PAYERS),
       amount: BigInt(random.below(10_000)),
       currency: 'EUR',
     }))

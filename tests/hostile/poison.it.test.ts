@@ -1,7 +1,7 @@
 /** Records of every hostile kind, many of each, at a real engine process: each has its fate, memory stays bounded, the engine goes on. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { testConfiguration } from '#infra/local/test-names.ts'
-import { seededRandom } from '../crash/seeded-random.ts'
+import { seededRandom } from '#loadtest/faults/seeded-random.ts'
 import { HostileRun } from './hostile-run.ts'
 import { type PoisonKind, poisonKinds } from './poison-kinds.ts'
 

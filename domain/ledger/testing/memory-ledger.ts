@@ -75,10 +75,14 @@ export class MemoryLedger {
     }
   }
 
-  /** Decides one batch and keeps what it changed. */
-  decide(inputs: readonly LedgerInput[]): BatchEffects {
+  /** Decides one batch and keeps what it changed. @param look sees what was decided before that */
+  decide(
+    inputs: readonly LedgerInput[],
+    look: (state: LedgerState, effects: BatchEffects) => void = () => undefined,
+  ): BatchEffects {
     const state = this.stateFor(inputs)
     const effects = decideBatch(state, inputs)
+    look(state, effects)
     this.sequence = state.sequence
     this.rules = state.rules
     this.horizons = state.horizons
