@@ -319,7 +319,7 @@ class Recovery {
     const contracts = Object.fromEntries(
       INGEST_TOPICS.map((topic) => [topic.name, { schema: schemaOf(topic) }]),
     ) as { [topic in IngestTopicName]: { schema: ReturnType<typeof schemaOf> } }
-    const decode = makeChunkDecoder({ registry: this.registry, contracts, topicPrefix: '' })
+    const { decode } = makeChunkDecoder({ registry: this.registry, contracts, topicPrefix: '' })
     return (topic, records) => decode({ topic, records: [...records] })
   }
 

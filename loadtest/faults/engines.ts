@@ -40,6 +40,8 @@ export interface EnginesOptions {
   readonly logFolder?: string | undefined
   /** Starts a process again, in its slot, where it ended though nobody asked it to. */
   readonly areKeptUp: boolean
+  /** Further settings of the processes, by their environment names. */
+  readonly environment?: Environment
 }
 
 export class Engines {
@@ -167,6 +169,7 @@ export class Engines {
       DATABASE_URL: databaseUrl.href,
       METRICS_PORT: '0',
       LOG_LEVEL: 'info',
+      ...this.#options.environment,
     }
   }
 

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { resetStack, type RunningStack } from '#infra/local/stack.ts'
+import { type RunningStack, resetStack } from '#infra/local/stack.ts'
 import { type Configuration, resolveConfiguration } from '#platform/config/configuration.ts'
 import { OperatingError } from '#platform/errors.ts'
 import { makePool, type ReadPool } from '#platform/postgres/pool.ts'

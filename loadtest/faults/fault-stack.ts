@@ -3,7 +3,7 @@
  * under the port of the slot's proxy; Postgres keeps the time of every commit, by which takeovers are measured.
  */
 import { findFreePorts } from '#infra/local/ports.ts'
-import { resetStack, type RunningStack, startStack } from '#infra/local/stack.ts'
+import { type RunningStack, resetStack, startStack } from '#infra/local/stack.ts'
 import type { StackEndpoints } from '#infra/local/state.ts'
 import { makeEnginePool } from '#platform/postgres/engine-pool.ts'
 import { Slot } from './slot.ts'

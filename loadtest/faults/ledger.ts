@@ -1,8 +1,9 @@
 /** A fresh ledger for a run or a scenario, and the questions asked of it while it works. */
-import { fileURLToPath } from 'node:url'
+
 import { setTimeout as sleep } from 'node:timers/promises'
-import { runOrFail } from '#infra/local/programs.ts'
+import { fileURLToPath } from 'node:url'
 import { LOGIC_VERSION } from '#domain/ledger/state.ts'
+import { runOrFail } from '#infra/local/programs.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
 import { migrateLedger } from '#platform/postgres/migrate.ts'
 import type { ReadPool } from '#platform/postgres/pool.ts'

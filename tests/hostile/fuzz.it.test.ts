@@ -10,7 +10,7 @@ const RECORDS = 20_000
 const SLICE = 1_000
 const PARTITIONS = 8
 const SEED = 20_000
-const APPLY_TIMEOUT_MS = 200_000
+const APPLY_TIMEOUT_MS = 400_000
 
 let run: HostileRun
 beforeAll(async () => {
@@ -19,7 +19,7 @@ beforeAll(async () => {
 afterAll(() => run?.close())
 
 test(`${RECORDS} seeded mutations: every offset has one fate, sums are zero, and good records go through`, {
-  timeout: 300_000,
+  timeout: 500_000,
 }, async () => {
   const { contracts } = run.fixture
   const random = seededRandom(SEED)

@@ -2,12 +2,12 @@
 import { expect, test } from 'vitest'
 import { FrameWriter, readFrames } from '#domain/ledger/batch-record.ts'
 import { account, MemoryLedger } from '#domain/ledger/testing/memory-ledger.ts'
+import { seededRandom } from '#loadtest/faults/seeded-random.ts'
 import { OperatingError } from '#platform/errors.ts'
 import type { AvroSchemaObject } from '#platform/schema-registry/registry.ts'
 import { decodeRecord, makeIngestCodecs, prepareSchemas } from '#processors/ingest/decode.ts'
 import { writeOutputs } from '#processors/runtime/outputs.ts'
 import { encodersOf, localContracts } from '#processors/testing/ledger-fixture.ts'
-import { seededRandom } from '#loadtest/faults/seeded-random.ts'
 import { Fuzzer } from './mutations.ts'
 
 const RECORDS = 10_000

@@ -6,10 +6,13 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { accountValue } from '#connectors/ingest/wire.ts'
 import { accountChange } from '#domain/transactions/testing/fixtures.ts'
+import { type Engine, Engines } from '#loadtest/faults/engines.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
 import { PipelineFixture } from '#processors/testing/pipeline-fixture.ts'
 import { INGEST_TOPICS } from '#schemas/topics.ts'
-import { type Engine, Engines } from '#loadtest/faults/engines.ts'
+
+/** How fast a dead engine is noticed isn't the question here; a test machine may keep one from running for seconds. */
+const ENVIRONMENT = { SESSION_TIMEOUT_MS: '15000', PUBLISH_BACKLOG_BATCHES_MAX: '100000' }
 
 const SAMPLE_EVERY_MS = 100
 const POLL_MS = 50
@@ -69,7 +72,7 @@ export class HostileRun {
   static async start(configuration: Configuration, engineConfiguration = configuration): Promise<HostileRun> {
     const run = new HostileRun(
       await PipelineFixture.create(configuration, Date.now()),
-      new Engines({ configuration: engineConfiguration, areKeptUp: false }),
+      new Engines({ configuration: engineConfiguration, areKeptUp: false, environment: ENVIRONMENT }),
     )
     await run.fixture.publishValues('accounts', [
       accountValue(accountChange({ accountId: 'alice', limited: false })),

@@ -7,11 +7,11 @@ import {
   ruleChange,
   transactionCommand,
 } from '#domain/transactions/testing/fixtures.ts'
+import type { SeededRandom } from '#loadtest/faults/seeded-random.ts'
 import type { OutgoingRecord } from '#platform/kafka/producer.ts'
 import { type Contracts, encoderOf } from '#platform/schema-registry/contracts.ts'
 import type { AvroEncoder } from '#platform/schema-registry/serde.ts'
 import { TOPICS, type TopicKey } from '#schemas/topics.ts'
-import type { SeededRandom } from '#loadtest/faults/seeded-random.ts'
 
 type FuzzedTopic = 'transactions' | 'accounts' | 'cards' | 'reviews' | 'rules' | 'commands'
 

@@ -3,8 +3,8 @@ import { hash, randomFillSync } from 'node:crypto'
 import { transactionValue } from '#connectors/ingest/wire.ts'
 import { transactionCommand } from '#domain/transactions/testing/fixtures.ts'
 import type { OutgoingRecord } from '#platform/kafka/producer.ts'
-import { AvroEncoder } from '#platform/schema-registry/serde.ts'
 import { encoderOf } from '#platform/schema-registry/contracts.ts'
+import { AvroEncoder } from '#platform/schema-registry/serde.ts'
 import type { PipelineFixture } from '#processors/testing/pipeline-fixture.ts'
 
 export interface PoisonKind {
