@@ -30,6 +30,8 @@ export interface LedgerSessionOptions {
   /** How long this session may sit in an open transaction before Postgres ends it and frees the head, ms. */
   readonly idleInTransactionMs: number
   readonly connectTimeoutMs: number
+  /** Makes the connection's client; pg's own where absent. */
+  readonly makeClient?: (config: pg.ClientConfig) => pg.Client
 }
 
 const LOCK_HEAD = `select sequence, hash, tick_ms, pending_ticks, expiring, logic_version, rules_version,
@@ -58,7 +60,8 @@ export class LedgerSession implements LedgerStore, Statements {
 
   /** Connects. @throws UnreachableError */
   static async open(options: LedgerSessionOptions): Promise<LedgerSession> {
-    const client = new pg.Client({
+    const makeClient = options.makeClient ?? ((config) => new pg.Client(config))
+    const client = makeClient({
       connectionString: options.connectionString,
       ssl: options.ssl,
       application_name: `tallystream processor ${options.owner}`,

@@ -1,0 +1,93 @@
+/** A kafkajs-shaped client of the simulated broker: what the adapters in platform/kafka are given instead of the real one. */
+import type { Kafka } from '#platform/kafka/client.ts'
+import type { SimulatedProcess } from '../scheduler/scheduler.ts'
+import { BrokerConnection, type KafkaPlace, ProtocolError } from './connection.ts'
+import { SimulatedConsumer } from './consumer.ts'
+import { SimulatedProducer } from './producer.ts'
+
+/** Makes the client of one process. Its open connections are listed, so that a fault may cut them. */
+export const makeSimulatedKafka = (
+  place: KafkaPlace,
+  process: SimulatedProcess,
+): { kafka: Kafka; cuttable: { cut(): void }[] } => {
+  const cuttable: { cut(): void }[] = []
+  const keep = <T extends { cut(): void }>(made: T): T => {
+    cuttable.push(made)
+    if (cuttable.length > 64) cuttable.shift()
+    return made
+  }
+  const kafka = {
+    consumer: (config: never) => keep(new SimulatedConsumer(place, process, config)),
+    producer: (config: never) => keep(new SimulatedProducer(place, process, config)),
+    admin: () => keep(new SimulatedAdmin(place, process)),
+  }
+  return { kafka: kafka as unknown as Kafka, cuttable }
+}
+
+class SimulatedAdmin {
+  private readonly place: KafkaPlace
+  private readonly connection: BrokerConnection
+
+  constructor(place: KafkaPlace, process: SimulatedProcess) {
+    this.place = place
+    this.connection = new BrokerConnection(place, process)
+  }
+
+  async connect(): Promise<void> {
+    await this.connection.request('kafka connect', (answer) => answer(null))
+  }
+
+  async disconnect(): Promise<void> {
+    this.connection.close()
+  }
+
+  cut(): void {
+    this.connection.cut()
+  }
+
+  async fetchTopicMetadata({ topics }: { topics: readonly string[] }) {
+    return this.connection.request<object>('Metadata', (answer) => {
+      const unknown = topics.find((topic) => this.place.broker.partitions(topic) === undefined)
+      if (unknown !== undefined) {
+        answer(new ProtocolError('UNKNOWN_TOPIC_OR_PARTITION'))
+        return
+      }
+      answer({
+        topics: topics.map((name) => ({
+          name,
+          partitions: this.place.broker
+            .partitions(name)!
+            .map(({ partition }) => ({ partitionId: partition })),
+        })),
+      })
+    })
+  }
+
+  async fetchTopicOffsets(topic: string) {
+    return this.connection.request<object[]>('ListOffsets', (answer) =>
+      answer(
+        this.place.broker.partitions(topic)!.map((log) => ({
+          partition: log.partition,
+          offset: String(log.end),
+          low: String(log.start),
+          high: String(log.end),
+        })),
+      ),
+    )
+  }
+
+  /** Without requireStable, as kafkajs: a transaction whose end is decided but not yet written isn't waited for. */
+  async fetchOffsets({ groupId, topics }: { groupId: string; topics: readonly string[] }) {
+    return this.connection.request<object[]>('OffsetFetch', (answer) =>
+      answer(
+        topics.map((topic) => ({
+          topic,
+          partitions: (this.place.broker.partitions(topic) ?? []).map(({ partition }) => ({
+            partition,
+            offset: String(this.place.broker.committedOffset(groupId, topic, partition) ?? -1n),
+          })),
+        })),
+      ),
+    )
+  }
+}

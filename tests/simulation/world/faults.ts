@@ -1,0 +1,119 @@
+/** What goes wrong in a run, drawn from its seed: one thing after the other, often several at a time. */
+import type { World } from './world.ts'
+
+interface Fault {
+  readonly name: string
+  readonly weight: number
+  strike(world: World): void
+}
+
+const anyEngine = (world: World): number => world.scheduler.random.int(0, world.engines.length - 1)
+
+const FAULTS: readonly Fault[] = [
+  { name: 'crash', weight: 10, strike: (world) => world.crash(anyEngine(world)) },
+  { name: 'stop', weight: 3, strike: (world) => world.stopGently(anyEngine(world)) },
+  {
+    name: 'pause',
+    weight: 10,
+    strike: (world) => {
+      const process = world.engines[anyEngine(world)]?.process
+      if (process === undefined || process.paused) return
+      process.pause()
+      const { scheduler } = world
+      scheduler.schedule(scheduler.random.skewed(20, 12_000), 'SIGCONT', null, () => process.resume())
+    },
+  },
+  { name: 'cut', weight: 20, strike: (world) => world.engines[anyEngine(world)]?.cut() },
+  { name: 'rebalance', weight: 8, strike: (world) => world.services.group.disturb() },
+  {
+    name: 'database outage',
+    weight: 3,
+    strike: (world) => {
+      const { database } = world.services
+      if (!database.isUp) return
+      database.stop()
+      later(world, 2_000, 'database is back', () => database.start())
+    },
+  },
+  {
+    name: 'broker outage',
+    weight: 3,
+    strike: (world) => {
+      const { broker } = world.services
+      broker.isUp = false
+      later(world, 2_500, 'broker is back', () => {
+        broker.isUp = true
+      })
+    },
+  },
+  {
+    name: 'registry outage',
+    weight: 1,
+    strike: (world) => {
+      world.odds.isRegistryUp = false
+      later(world, 3_000, 'registry is back', () => {
+        world.odds.isRegistryUp = true
+      })
+    },
+  },
+  {
+    name: 'redis outage',
+    weight: 4,
+    strike: (world) => {
+      const { cache } = world.services
+      cache.isUp = false
+      world.services.redisTrouble()
+      if (world.scheduler.random.chance(0.5)) cache.flush()
+      later(world, 3_000, 'redis is back', () => {
+        world.services.redisTrouble()
+        cache.isUp = true
+      })
+    },
+  },
+  {
+    name: 'redis flush',
+    weight: 5,
+    strike: (world) => {
+      world.services.redisTrouble()
+      world.services.cache.flush()
+    },
+  },
+  { name: 'reader cut', weight: 2, strike: (world) => world.readers.cut() },
+]
+
+const TOTAL_WEIGHT = FAULTS.reduce((sum, fault) => sum + fault.weight, 0)
+
+const later = (world: World, mostMs: number, label: string, run: () => void): void => {
+  const { scheduler } = world
+  scheduler.schedule(scheduler.random.skewed(50, mostMs), label, null, run)
+}
+
+/** Goes on until the run comes to rest. @param everyMs mean time between two */
+export const startFaults = (world: World, everyMs: number): void => {
+  const { scheduler } = world
+  const next = (): void => {
+    scheduler.schedule(scheduler.random.next() * everyMs * 2, 'fault', null, () => {
+      if (world.odds.isCalm) return
+      let choice = scheduler.random.next() * TOTAL_WEIGHT
+      const fault = FAULTS.find((each) => {
+        choice -= each.weight
+        return choice < 0
+      })!
+      scheduler.note(`fault: ${fault.name}`)
+      fault.strike(world)
+      next()
+    })
+  }
+  next()
+}
+
+/** Everything is mended: what is left is only to finish the work. */
+export const mendAll = (world: World): void => {
+  const { services, odds } = world
+  odds.isCalm = true
+  odds.isRegistryUp = true
+  services.database.start()
+  services.broker.isUp = true
+  services.cache.isUp = true
+  for (const engine of world.engines) engine?.process.resume()
+}

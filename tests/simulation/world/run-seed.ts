@@ -1,0 +1,121 @@
+/** Runs one seed: a time of faults, then rest until all is done, then the last checks. */
+import { replaceGlobals } from '../scheduler/globals.ts'
+import { Scheduler } from '../scheduler/scheduler.ts'
+import { Violation } from '../oracle/violation.ts'
+import { mendAll, startFaults } from './faults.ts'
+import { LEDGER } from './services.ts'
+import { World } from './world.ts'
+
+export interface RunOptions {
+  readonly seed: number
+  /** Steps with faults; coming to rest takes some more. */
+  readonly steps: number
+  readonly onTrace?: (line: string) => void
+}
+
+export interface RunResult {
+  readonly seed: number
+  readonly steps: number
+  /** Of everything that happened. */
+  readonly hash: string
+  /** What was found; null = all held. */
+  readonly failure: {
+    readonly check: string
+    readonly message: string
+    readonly lately: readonly string[]
+  } | null
+  readonly counts: Readonly<Record<string, number>>
+}
+
+/** Coming to rest: virtual time and steps that are enough for any backlog. */
+const REST_MAX = { ms: 120_000, steps: 150_000 }
+
+export const runSeed = async (options: RunOptions): Promise<RunResult> => {
+  const scheduler = new Scheduler(options.seed)
+  if (options.onTrace !== undefined) scheduler.onTrace = options.onTrace
+  const restore = replaceGlobals(scheduler)
+  const world = new World(scheduler)
+  const onUnhandled = (error: unknown): void => world.fail(error)
+  process.on('unhandledRejection', onUnhandled)
+  let lately: string[] = []
+  try {
+    startFaults(world, scheduler.random.pick([60, 150, 400, 1_500]))
+    await scheduler.run(() => world.failure !== null || scheduler.steps >= options.steps)
+    if (world.failure === null) await comeToRest(world)
+    if (world.failure === null) checkEnd(world)
+  } catch (error) {
+    world.fail(error)
+  } finally {
+    lately = scheduler.lately()
+    process.off('unhandledRejection', onUnhandled)
+    restore()
+  }
+  const { failure } = world
+  return {
+    seed: options.seed,
+    steps: scheduler.steps,
+    hash: (scheduler.hash >>> 0).toString(16).padStart(8, '0'),
+    failure:
+      failure === null
+        ? null
+        : {
+            check: failure instanceof Violation ? failure.check : 'no error but those of operation',
+            message: failure instanceof Violation ? failure.message : (failure.stack ?? String(failure)),
+            lately,
+          },
+    counts: {
+      written: world.workload.written,
+      decided: world.commits.decided,
+      batches: Number(world.commits.sequence),
+      messages: world.outputs.messages,
+      crashes: world.crashes,
+      incidents: world.incidents.length,
+      answers: world.cache.answers,
+      cachedAnswers: world.cache.cachedAnswers,
+      virtualSeconds: Math.round(scheduler.nowMs / 1_000),
+    },
+  }
+}
+
+const comeToRest = async (world: World): Promise<void> => {
+  const { scheduler, commits, outputs } = world
+  world.workload.isStopped = true
+  mendAll(world)
+  const until = { ms: scheduler.nowMs + REST_MAX.ms, steps: scheduler.steps + REST_MAX.steps }
+  let isDone = false
+  let nextLook = 0
+  await scheduler.run(() => {
+    if (world.failure !== null) return true
+    if (scheduler.nowMs > until.ms || scheduler.steps > until.steps) return true
+    if (scheduler.nowMs < nextLook) return false
+    nextLook = scheduler.nowMs + 100
+    const waiting = [...commits.undecided()].filter((name) => !name.startsWith('ticks'))
+    isDone = waiting.length === 0 && outputs.position === commits.sequence
+    return isDone
+  })
+  if (world.failure !== null || isDone) return
+  const waiting = [...commits.undecided()].join(', ')
+  throw new Violation(
+    'the work is finished in time',
+    `undecided: ${waiting}; published ${outputs.position} of ${commits.sequence}`,
+  )
+}
+
+const checkEnd = (world: World): void => {
+  const { commits, services } = world
+  const { tables } = services.database
+  for (const [id, wanted] of commits.model.accounts) {
+    const row = tables.accounts.get(id)
+    if (row?.posted === wanted.posted && row.reserved === wanted.reserved) continue
+    throw new Violation('balances equal the model at the end', id)
+  }
+  const state = services.cache.get(`${LEDGER}:{${LEDGER}}:state`)
+  const generation = state?.split('|')[0]
+  for (const [key, value] of services.cache.all()) {
+    const start = `${LEDGER}:{${LEDGER}}:b:${generation}:`
+    if (key.startsWith(start)) world.cache.checkHeld(key.slice(start.length), value)
+  }
+  if (world.incidents.length > 0) {
+    throw new Violation('incidents only where something is wrong for good', JSON.stringify(world.incidents))
+  }
+}
