@@ -2,10 +2,10 @@
 SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults doctor install clean
+.PHONY: help demo test faults doctor mutations install clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: install ## start everything, stream generated transactions, show what happens (DEMO_TRANSACTIONS=50000, DEMO_ONCE=1 to end by itself)
 	@exec tallystream demo
@@ -18,6 +18,9 @@ doctor: ## say what this machine lacks, and the command that installs it; needs 
 
 faults: install ## kill, freeze, cut and restart under load, then count (SEED=1 TRANSACTIONS=20000 FAULTS=20)
 	@exec tallystream faults --seed $(or $(SEED),1) --transactions $(or $(TRANSACTIONS),20000) --faults $(or $(FAULTS),20)
+
+mutations: install ## plant each known bug in a copy of the engine; the simulation must find it (about ten minutes)
+	@exec node tests/simulation/mutations/run.ts
 
 install: node_modules/.package-lock.json ## install the packages, if they are missing or older than the lock file
 

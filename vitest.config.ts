@@ -1,4 +1,7 @@
-/** Tests: `unit` is pure and instant, `integration` shares one real stack, `faults` breaks services of its own. All run from the same command in CI. */
+/**
+ * Tests: `unit` is pure and instant, `simulation` runs the engine over simulated services, `integration` shares one real stack,
+ * `faults` breaks services of its own. All run from the same command in CI.
+ */
 import { configDefaults, defineConfig } from 'vitest/config'
 
 const exclude = [...configDefaults.exclude, '.tallystream/**']
@@ -13,6 +16,13 @@ export default defineConfig({
           include: ['**/*.test.ts'],
           exclude: [...exclude, '**/*.it.test.ts', '**/*.faults.test.ts'],
           testTimeout: 20_000,
+        },
+      },
+      {
+        test: {
+          name: 'simulation',
+          include: ['tests/simulation/**/*.sim.ts'],
+          exclude,
         },
       },
       {

@@ -13,7 +13,7 @@ export const makeSimulatedKafka = (
   const cuttable: { cut(): void }[] = []
   const keep = <T extends { cut(): void }>(made: T): T => {
     cuttable.push(made)
-    if (cuttable.length > 64) cuttable.shift()
+    if (cuttable.length > 8) cuttable.shift()
     return made
   }
   const kafka = {

@@ -1,5 +1,5 @@
 /** Watches the balance cache and the answers made from it: never an older balance after a newer one, none that never was. */
-import type { CommitChecks } from './commits.ts'
+import type { BalanceAt, CommitChecks } from './commits.ts'
 import type { OutputChecks } from './outputs.ts'
 import { must } from './violation.ts'
 
@@ -40,7 +40,7 @@ export class CacheChecks {
   }
 
   /** A balance key was set. Its name ends with generation and account. */
-  written(key: string, before: string | null, after: string): void {
+  written(key: string, before: string | null, after: string, state: string | null): void {
     const account = key.slice(key.indexOf(':', key.indexOf(':b:') + 3) + 1)
     const [timeline, sequence, posted, reserved] = after.split('|')
     if (before !== null) {
@@ -52,6 +52,18 @@ export class CacheChecks {
     }
     if (BigInt(timeline!) !== this.timeline) return
     this.checkTrue(account, BigInt(sequence!), BigInt(posted!), BigInt(reserved!), key)
+    const [generation, applied] = (state ?? '').split('|')
+    if (state === null || !key.includes(`:b:${generation}:`)) return
+    const newest = this.newestUpTo(account, BigInt(applied!))
+    must(
+      newest === undefined || BigInt(sequence!) >= newest.sequence,
+      'nothing older than what was applied is put into the cache',
+      () => `${key}: ${after}, applied up to ${applied}, changed by ${newest?.sequence}`,
+    )
+  }
+
+  private newestUpTo(account: string, sequence: bigint): BalanceAt | undefined {
+    return this.commits.balances.get(account)?.findLast((each) => each.sequence <= sequence)
   }
 
   /** Somebody was told a balance. */
@@ -108,8 +120,7 @@ export class CacheChecks {
 
   private checkFresh(account: string, sequence: bigint, startedMs: number): void {
     const published = this.outputs.positionBefore(startedMs - STALENESS_MS - RESIGNING_MS)
-    const history = this.commits.balances.get(account) ?? []
-    const newest = history.findLast((each) => each.sequence <= published)
+    const newest = this.newestUpTo(account, published)
     must(
       newest === undefined || sequence >= newest.sequence,
       'a cached answer is not too old',

@@ -5,8 +5,6 @@
 import { createHash } from 'node:crypto'
 import { zstdDecompressSync } from 'node:zlib'
 import { CAUSES, REASONS, STATUSES } from '#domain/transactions/outcomes.ts'
-import type { LogEntry } from '../kafka/log.ts'
-import { isVisible } from '../kafka/log.ts'
 import type {
   AccountRow,
   BatchRow,
@@ -18,6 +16,7 @@ import type {
   Write,
 } from '../postgres/tables.ts'
 import { offsetKey } from '../postgres/tables.ts'
+import { IngestedRecords } from './ingested.ts'
 import type { Intent } from './intents.ts'
 import { type Expected, LedgerModel } from './model.ts'
 import { type Frame, framesOf } from './frames.ts'
@@ -70,30 +69,14 @@ export class CommitChecks {
   private rulesSequence = 0n
   private steps: Step[] = []
   private readonly genesis: { readonly nowMs: number; readonly hash: Buffer }
-  private readonly entries = new Map<string, LogEntry[]>()
+  readonly ingested: IngestedRecords
   private readonly begun = new Map<string, bigint>()
-  private readonly prefix: string
 
   constructor(options: { nowMs: number; hash: Buffer; topicPrefix: string }) {
     this.genesis = options
-    this.prefix = options.topicPrefix
     this.hash = options.hash
     this.model = new LedgerModel(options.nowMs)
-  }
-
-  /** A record was written to a topic. */
-  appended(topic: string, partition: number, entry: LogEntry): void {
-    const name = `${topic.slice(this.prefix.length)}:${partition}`
-    const list = this.entries.get(name)
-    if (list === undefined) this.entries.set(name, [entry])
-    else list.push(entry)
-  }
-
-  /** A topic was made anew: its offsets begin again, and none of the new records may be decided. */
-  recreated(topic: string): void {
-    for (const name of this.entries.keys()) {
-      if (name.startsWith(`${topic.slice(this.prefix.length)}:`)) this.entries.set(name, [])
-    }
+    this.ingested = new IngestedRecords(options.topicPrefix, (name) => this.model.position(name))
   }
 
   committed(writes: readonly Write[], tables: Tables): void {
@@ -131,25 +114,6 @@ export class CommitChecks {
   /** Where rules were last changed, after a restore. */
   rulesRestored(sequence: bigint): void {
     this.rulesSequence = sequence
-  }
-
-  /** About how many records are waiting to be decided; aborted ones count too. */
-  get waiting(): number {
-    let waiting = 0
-    for (const [name, list] of this.entries) {
-      const last = list.at(-1)
-      if (last !== undefined) waiting += Math.max(0, Number(last.offset - this.model.position(name)))
-    }
-    return waiting
-  }
-
-  /** Records that are there to be decided and aren't yet. */
-  *undecided(): Iterable<string> {
-    for (const [name, list] of this.entries) {
-      const position = this.model.position(name)
-      const waiting = list.find((entry) => entry.offset >= position && isVisible(entry))
-      if (waiting !== undefined) yield `${name} at ${waiting.offset}`
-    }
   }
 
   /** Claims, leases and notes: they must leave the ledger alone. */
@@ -304,7 +268,7 @@ export class CommitChecks {
       const name = places[place]!
       for (let taken = 0; taken < count; taken += 1) {
         const position = this.model.position(name)
-        const record = this.nextVisible(name, position)
+        const record = this.ingested.nextVisible(name, position)
         const skip = skips[place]![0]
         if (skip !== undefined && (record === undefined || skip < record.offset)) {
           skips[place]!.shift()
@@ -335,26 +299,6 @@ export class CommitChecks {
   private decideOne(expected: Expected[], name: string, next: bigint, intent: Intent | null): void {
     this.steps.push({ name, next, intent })
     expected.push(...this.model.decide(name, next, intent))
-  }
-
-  private nextVisible(name: string, position: bigint): LogEntry | undefined {
-    const list = this.entries.get(name)
-    if (list === undefined) return undefined
-    // Offsets rise; records that are gone from the log stay here.
-    let low = 0
-    let high = list.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (list[middle]!.offset < position) low = middle + 1
-      else high = middle
-    }
-    for (; low < list.length; low += 1) {
-      const entry = list[low]!
-      if (isVisible(entry)) return entry
-      // Behind a transaction that is open nobody may read yet.
-      if (entry.transaction?.state === 'open') return undefined
-    }
-    return undefined
   }
 
   private checkDecisions(expected: readonly Expected[], writes: readonly Write[]): void {

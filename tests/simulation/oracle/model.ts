@@ -114,6 +114,14 @@ export class LedgerModel {
 
   private takeTick(tick: IntendedTick): void {
     if (tick.time <= (this.pending.at(-1)?.time ?? this.nowMs)) return
+    // A later tick that names a smaller end, or none, says that there is nothing to wait for.
+    this.pending = this.pending.map((earlier) => ({
+      ...earlier,
+      ends: earlier.ends.map((end) => {
+        const later = tick.ends.find((e) => e.topic === end.topic && e.partition === end.partition)?.end ?? 0n
+        return later < end.end ? { ...end, end: later } : end
+      }),
+    }))
     if (this.pending.length >= PENDING_MAX) this.pending.pop()
     this.pending.push(tick)
   }

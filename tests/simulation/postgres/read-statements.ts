@@ -62,7 +62,7 @@ const readClaimed: Statement = {
   run: ({ tables, values }) =>
     elementsOf<string>(values[0]).flatMap((key) => {
       const row = tables.ids.get(key)
-      return row === undefined ? [] : [{ key, content: row.content }]
+      return row === undefined ? [] : [{ key, content: row.content, taken_ms: String(row.recordedAtMs) }]
     }),
 }
 
@@ -116,15 +116,17 @@ const readParents: Statement = {
             ? `${hold.version}.${hold.versionIndex}`
             : `${taken.sequence}.${taken.index}`
         const transaction = tables.transactions.get(at)
-        if (transaction === undefined) return []
+        const taken_ms = String(taken.recordedAtMs)
         const rows: object[] = []
+        const none = { key, taken_ms, kind: transaction?.kind ?? null, posting: null }
         for (let place = 0; ; place += 1) {
           const row = tables.postings.get(`${at}.${place}`)
-          if (row === undefined) return rows
+          if (row === undefined) return rows.length === 0 ? [none] : rows
           const reversed = tables.reversals.get(`${key}.${place}`)
           rows.push({
             key,
-            kind: transaction.kind,
+            taken_ms,
+            kind: transaction!.kind,
             card: null,
             posting: place,
             debit: tables.accountIdByNo.get(String(row.debitNo)),

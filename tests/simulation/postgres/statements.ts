@@ -5,8 +5,9 @@
  */
 import { elementsOf } from './arrays.ts'
 import { readStatements } from './read-statements.ts'
+import { rowStatements } from './row-statements.ts'
 import { PgError, type Statement, type StatementContext } from './server.ts'
-import { type OffsetRow, offsetKey, put, sequenceKey } from './tables.ts'
+import { type OffsetRow, offsetKey, put } from './tables.ts'
 
 const offsetLock = (key: string): string => `offset ${key}`
 
@@ -178,216 +179,20 @@ const takeIds: Statement = {
     const { values, tables } = context
     const contents = elementsOf<string>(values[1])
     const indexes = elementsOf<number>(values[3])
+    const times = elementsOf<bigint>(values[4])
     let taken = 0
     for (const [place, key] of elementsOf<string>(values[0]).entries()) {
       if (tables.ids.has(key)) continue
       taken += 1
-      const row = { content: contents[place]!, sequence: BigInt(values[2] as bigint), index: indexes[place]! }
+      const row = {
+        content: contents[place]!,
+        sequence: BigInt(values[2] as bigint),
+        index: indexes[place]!,
+        recordedAtMs: times[place]!,
+      }
       context.write(put('ids', key, row))
     }
     requireRows(context, values[5], taken)
-    return []
-  },
-}
-
-const insertTransactions: Statement = {
-  run: ({ values, write }) => {
-    const sequence = BigInt(values[0] as bigint)
-    const columns = values.slice(1).map((column) => elementsOf<never>(column))
-    const [, index, key, id, source, kind, cause, status, reason] = columns
-    for (const place of columns[0]!.keys()) {
-      const row = {
-        sequence,
-        index: index![place]!,
-        key: key![place]!,
-        id: id![place]!,
-        source: source![place]!,
-        kind: kind![place]!,
-        cause: cause![place]!,
-        status: status![place]!,
-        reason: reason![place]!,
-        topic: columns[15]![place]!,
-        partition: columns[16]![place]!,
-        offset: columns[17]![place]!,
-      }
-      write(put('transactions', `${sequence}.${row.index}`, row))
-    }
-    return []
-  },
-}
-
-const insertPostings: Statement = {
-  run: ({ values, write }) => {
-    const sequence = BigInt(values[0] as bigint)
-    const columns = values.slice(1).map((column) => elementsOf<never>(column))
-    const [, index, posting, debitNo, creditNo, amount, currency, debitPosted, creditPosted] = columns
-    for (const place of columns[0]!.keys()) {
-      const row = {
-        sequence,
-        index: index![place]!,
-        posting: posting![place]!,
-        debitNo: debitNo![place]!,
-        creditNo: creditNo![place]!,
-        amount: amount![place]!,
-        currency: currency![place]!,
-        debitPosted: debitPosted![place]!,
-        creditPosted: creditPosted![place]!,
-      }
-      write(put('postings', `${sequence}.${String(row.index)}.${String(row.posting)}`, row))
-    }
-    return []
-  },
-}
-
-const insertAccounts: Statement = {
-  run: ({ values, write }) => {
-    const version = BigInt(values[0] as bigint)
-    const columns = values.slice(1).map((column) => elementsOf<never>(column))
-    for (const [place, id] of (columns[1] as string[]).entries()) {
-      const no: bigint = columns[0]![place]!
-      const row = {
-        no,
-        id,
-        currency: columns[2]![place]!,
-        accountClass: columns[3]![place]!,
-        normalSide: columns[4]![place]!,
-        status: columns[5]![place]!,
-        limited: columns[6]![place]!,
-        overdraftLimit: columns[7]![place]!,
-        reversalMayOverdraw: columns[8]![place]!,
-        posted: columns[9]![place]!,
-        reserved: columns[10]![place]!,
-        profile: columns[11]![place]!,
-        version,
-        openedSequence: version,
-      }
-      write(put('accounts', id, row), put('accountIdByNo', String(no), id))
-    }
-    return []
-  },
-}
-
-/** A row as it is after the transaction's own writes so far. */
-const accountSeen = (context: StatementContext, no: bigint) => {
-  const id = context.tables.accountIdByNo.get(String(no))
-  if (id === undefined) return undefined
-  const own = context.session.transaction?.writes.findLast((w) => w.table === 'accounts' && w.key === id)
-  return own === undefined ? context.tables.accounts.get(id) : (own.row as never)
-}
-
-const updateBalances: Statement = {
-  run: (context) => {
-    const { values } = context
-    const [posted, reserved] = [elementsOf<bigint>(values[2]), elementsOf<bigint>(values[3])]
-    const profiles = elementsOf<Buffer | null>(values[4])
-    for (const [place, no] of elementsOf<bigint>(values[1]).entries()) {
-      const row = accountSeen(context, no)
-      if (row === undefined) continue
-      context.write(
-        put('accounts', row.id, {
-          ...row,
-          posted: posted[place]!,
-          reserved: reserved[place]!,
-          version: BigInt(values[0] as bigint),
-          profile: profiles[place] ?? row.profile,
-        }),
-      )
-    }
-    return []
-  },
-}
-
-const updateReference: Statement = {
-  run: (context) => {
-    const { values } = context
-    const status = elementsOf<string>(values[1])
-    const limited = elementsOf<boolean>(values[2])
-    const limits = elementsOf<bigint>(values[3])
-    for (const [place, no] of elementsOf<bigint>(values[0]).entries()) {
-      const row = accountSeen(context, no)
-      if (row === undefined) continue
-      const changed = { status: status[place]!, limited: limited[place]!, overdraftLimit: limits[place]! }
-      context.write(put('accounts', row.id, { ...row, ...changed }))
-    }
-    return []
-  },
-}
-
-const upsertHolds: Statement = {
-  run: ({ values, write, tables }) => {
-    const columns = values.map((column) => elementsOf<never>(column))
-    for (const [place, key] of (columns[0] as string[]).entries()) {
-      const known = tables.holds.get(key)
-      const row = {
-        key,
-        kind: columns[1]![place]! as string,
-        status: columns[2]![place]! as string,
-        id: columns[3]![place]! as string,
-        source: columns[4]![place]! as string,
-        sequence: known?.sequence ?? columns[5]![place]!,
-        index: known?.index ?? columns[6]![place]!,
-        expiresAtMs: columns[7]![place]! as bigint,
-        postings: columns[8]![place]! as string,
-        command: known?.command ?? columns[10]![place]!,
-        version: columns[11]![place]! as bigint,
-        versionIndex: columns[12]![place]! as number,
-      }
-      write(
-        put('holds', key, row),
-        put('activeHolds', key, row.status === 'active' ? row.expiresAtMs : undefined),
-      )
-    }
-    return []
-  },
-}
-
-const upsertReversals: Statement = {
-  run: ({ values, write }) => {
-    const places = elementsOf<number>(values[2])
-    const reversed = elementsOf<bigint>(values[3])
-    for (const [place, key] of elementsOf<string>(values[1]).entries()) {
-      write(put('reversals', `${key}.${places[place]}`, reversed[place]!))
-    }
-    return []
-  },
-}
-
-const insertRules: Statement = {
-  run: ({ values, write }) => {
-    const versions = elementsOf<bigint>(values[1])
-    const indexes = elementsOf<number>(values[2])
-    const bodies = elementsOf<string>(values[3])
-    for (const [place, id] of elementsOf<string>(values[0]).entries()) {
-      const row = { version: versions[place]!, index: indexes[place]!, body: bodies[place]! }
-      write(put('rules', `${id}.${row.version}.${row.index}`, row))
-    }
-    return []
-  },
-}
-
-const insertBatch: Statement = {
-  run: ({ values, write }) => {
-    const [sequence, recordedAt, previousHash, hash, format, records, header, payload] = values as [
-      bigint,
-      string,
-      Buffer,
-      Buffer,
-      number,
-      number,
-      Buffer,
-      Buffer,
-    ]
-    const row = {
-      sequence: BigInt(sequence),
-      recordedAtMs: Date.parse(recordedAt),
-      previousHash,
-      hash,
-      format,
-      records,
-      header,
-      payload,
-    }
-    write(put('batches', sequenceKey(row.sequence), row))
     return []
   },
 }
@@ -397,20 +202,12 @@ const ignored: Statement = { run: () => [] }
 
 const STATEMENTS: Readonly<Record<string, Statement>> = {
   ...readStatements,
+  ...rowStatements,
   'claim-end-old': claimEndOld,
   'claim-insert': claimInsert,
   'claim-take': claimTake,
   release,
   'take-ids': takeIds,
-  'insert-transactions': insertTransactions,
-  'insert-postings': insertPostings,
-  'insert-accounts': insertAccounts,
-  'update-balances': updateBalances,
-  'update-reference': updateReference,
-  'upsert-holds': upsertHolds,
-  'upsert-reversals': upsertReversals,
-  'insert-rules': insertRules,
-  'insert-batch': insertBatch,
   'insert-dead-letters': ignored,
   'insert-commands': ignored,
   'advance-offsets': advanceOffsets,

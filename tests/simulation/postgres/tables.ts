@@ -47,6 +47,13 @@ export interface AccountRow {
   readonly profile: Buffer | null
 }
 
+export interface IdRow {
+  readonly content: string
+  readonly sequence: bigint
+  readonly index: number
+  readonly recordedAtMs: bigint
+}
+
 export interface TransactionRow {
   readonly sequence: bigint
   readonly index: number
@@ -106,7 +113,7 @@ export interface Tables {
   readonly offsets: Map<string, OffsetRow>
   readonly accounts: Map<string, AccountRow>
   readonly accountIdByNo: Map<string, string>
-  readonly ids: Map<string, { readonly content: string; readonly sequence: bigint; readonly index: number }>
+  readonly ids: Map<string, IdRow>
   readonly transactions: Map<string, TransactionRow>
   readonly postings: Map<string, PostingRow>
   readonly holds: Map<string, HoldRow>

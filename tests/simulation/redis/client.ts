@@ -26,10 +26,10 @@ class SimulatedRedis {
     this.connect()
   }
 
-  defineCommand(name: string): void {
+  defineCommand(name: string, { lua }: { lua: string }): void {
     this[name] = (count: number, ...rest: (string | number)[]) =>
       this.command(name, (server) =>
-        server.script(name, rest.slice(0, count).map(String), rest.slice(count).map(String)),
+        server.script(name, lua, rest.slice(0, count).map(String), rest.slice(count).map(String)),
       )
   }
 

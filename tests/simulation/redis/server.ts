@@ -80,6 +80,14 @@ export class RedisServer {
     return was ? 1 : 0
   }
 
+  /** What a replica has now. */
+  snapshot(): () => void {
+    const copy = new Map(this.entries)
+    return () => {
+      this.entries = new Map(copy)
+    }
+  }
+
   /** All is lost, as by FLUSHALL or a restart without persistence. */
   flush(): void {
     this.entries = new Map()
@@ -90,10 +98,11 @@ export class RedisServer {
     this.set(key, value, Number(lifeMs))
   }
 
-  script(name: string, keys: readonly string[], values: readonly string[]): Reply {
+  /** @param lua its text: what it checks is taken from there where it matters */
+  script(name: string, lua: string, keys: readonly string[], values: readonly string[]): Reply {
     switch (name) {
       case 'balanceApply':
-        return this.apply(keys, values)
+        return this.apply(lua, keys, values)
       case 'balanceRenew':
         return this.renew(keys, values)
       case 'balanceSettle':
@@ -105,20 +114,22 @@ export class RedisServer {
     }
   }
 
-  private apply(keys: readonly string[], values: readonly string[]): Reply {
+  private apply(lua: string, keys: readonly string[], values: readonly string[]): Reply {
+    const comparesVersions = lua.includes('elseif valueOlder(value, version(ARGV[i])) then')
+    const noticesGaps = lua.includes('if compare(applied, ARGV[2]) < 0 then')
     const [generation, previous, sequence, recordedAt, markLife, balanceLife, isLast] = values as string[]
     const state = this.get(keys[0]!)
     if (state === null) return ['gap', '']
     const [, stateGeneration, applied] = STATE.exec(state)!
     if (stateGeneration !== generation) return ['generation', state]
-    if (BigInt(applied!) < BigInt(previous!)) return ['gap', state]
+    if (noticesGaps && BigInt(applied!) < BigInt(previous!)) return ['gap', state]
     let updated = 0
     for (const [place, row] of values.slice(7).entries()) {
       const key = keys[2 * place + 2]!
       const value = this.get(key)
       const [, timeline, rowSequence] = VERSION.exec(row)!
       if (value === null) this.delete(keys[2 * place + 3]!)
-      else if (isValueOlder(value, timeline!, rowSequence!)) {
+      else if (!comparesVersions || isValueOlder(value, timeline!, rowSequence!)) {
         this.setBalance(key, row, balanceLife!)
         updated += 1
       }

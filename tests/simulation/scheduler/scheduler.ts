@@ -43,7 +43,7 @@ export class Scheduler {
 
   /** Something to happen after `delayMs`; with a process only while that lives. @returns what takes it back */
   schedule(delayMs: number, label: string, process: SimulatedProcess | null, run: () => void): () => void {
-    const atMs = this.nowMs + (delayMs > 0 ? delayMs : 0)
+    const atMs = this.nowMs + Math.max(delayMs, 0)
     const event: Event = { atMs, order: this.order, process, label, run }
     this.order += 1
     this.push(event)

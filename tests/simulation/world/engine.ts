@@ -2,14 +2,13 @@
  * One process of the engine, put together as processors/pipeline.ts does it, from the real parts: processor, publisher and
  * ticker over the real adapters, which talk to simulated services.
  */
-import type pg from 'pg'
 import { type IncidentError, UnreachableError } from '#platform/errors.ts'
 import { KafkaAdmin } from '#platform/kafka/admin.ts'
 import { FencedProducer } from '#platform/kafka/fenced-producer.ts'
 import { IngestConsumer } from '#platform/kafka/ingest-consumer.ts'
 import { BatchStore } from '#platform/postgres/batch-store.ts'
 import { Lease } from '#platform/postgres/lease.ts'
-import { LedgerSession } from '#platform/postgres/ledger-store/session.ts'
+import { LedgerSession, type LedgerSessionOptions } from '#platform/postgres/ledger-store/session.ts'
 import { BalanceCacheWriter } from '#platform/redis/balance-cache-writer.ts'
 import { encoderOf, frameSchemaIds } from '#platform/schema-registry/contracts.ts'
 import type { SchemaRegistry } from '#platform/schema-registry/registry.ts'
@@ -42,6 +41,8 @@ export interface Engine {
   /** Breaks connections: one of a random kind. */
   cut(): void
 }
+
+type PgClient = ReturnType<NonNullable<LedgerSessionOptions['makeClient']>>
 
 const encoders = encodersOf(localContracts)
 const schemas = frameSchemaIds(localContracts)
@@ -105,7 +106,7 @@ export const startEngine = (services: Services, process: SimulatedProcess, event
             const client = new SimulatedPgClient(services.postgres, process, config)
             sessions.push(client)
             if (sessions.length > 4) sessions.shift()
-            return client as unknown as pg.Client
+            return client as unknown as PgClient
           },
         }),
       context: {
@@ -143,6 +144,7 @@ export const startEngine = (services: Services, process: SimulatedProcess, event
             timeline,
             sequence,
             recordedAtMs,
+            balanceLifeMs: services.balanceLifeMs,
             onEvent: (event) => {
               if (event.type === 'unavailable') services.redisTrouble()
             },
@@ -211,8 +213,11 @@ export const startEngine = (services: Services, process: SimulatedProcess, event
       await admin.close()
     },
     cut: () => {
-      const kinds = [...sessions.filter((client) => client.isConnected), ...cuttable, pool, redis]
-      services.scheduler.random.pick(kinds).cut()
+      const { random } = services.scheduler
+      const open = sessions.filter((client) => client.isConnected)
+      const kinds: readonly (readonly { cut(): void }[])[] = [open, open, cuttable, [pool], [redis]]
+      const kind = random.pick(kinds)
+      if (kind.length > 0) random.pick(kind).cut()
     },
   }
 }

@@ -23,7 +23,7 @@ const FAULTS: readonly Fault[] = [
       scheduler.schedule(scheduler.random.skewed(20, 12_000), 'SIGCONT', null, () => process.resume())
     },
   },
-  { name: 'cut', weight: 20, strike: (world) => world.engines[anyEngine(world)]?.cut() },
+  { name: 'cut', weight: 24, strike: (world) => world.engines[anyEngine(world)]?.cut() },
   { name: 'rebalance', weight: 8, strike: (world) => world.services.group.disturb() },
   {
     name: 'database outage',
@@ -76,6 +76,17 @@ const FAULTS: readonly Fault[] = [
     strike: (world) => {
       world.services.redisTrouble()
       world.services.cache.flush()
+    },
+  },
+  {
+    name: 'redis failover',
+    weight: 8,
+    strike: (world) => {
+      const fallBack = world.services.cache.snapshot()
+      later(world, 3_000, 'redis fails over', () => {
+        world.services.redisTrouble()
+        fallBack()
+      })
     },
   },
   { name: 'reader cut', weight: 2, strike: (world) => world.readers.cut() },

@@ -29,6 +29,7 @@ export class BalanceReaders {
     this.reader = new BalanceCacheReader(this.redis.client, {
       keyPrefix: `${LEDGER}:`,
       readBalances: (accounts) => readBalances(pool as never, accounts),
+      balanceLifeMs: services.balanceLifeMs,
       onFailure: () => services.redisTrouble(),
       nowMs: () => services.scheduler.nowMs,
     })
@@ -45,7 +46,7 @@ export class BalanceReaders {
 
   private again(): void {
     const { random } = this.services.scheduler
-    this.process.after(random.int(5, 120), 'read a balance', () => {
+    this.process.after(random.int(2, 80), 'read a balance', () => {
       this.read(random.chance(0.5) ? 'c1' : `c${random.int(0, 7)}`).catch((error: unknown) => {
         if (!(error instanceof OperatingError) && !isConnectionError(error)) throw error
       })

@@ -3,7 +3,7 @@ import { replaceGlobals } from '../scheduler/globals.ts'
 import { Scheduler } from '../scheduler/scheduler.ts'
 import { Violation } from '../oracle/violation.ts'
 import { mendAll, startFaults } from './faults.ts'
-import { LEDGER } from './services.ts'
+import { CACHE_STATE_KEY, LEDGER } from './services.ts'
 import { World } from './world.ts'
 
 export interface RunOptions {
@@ -39,7 +39,7 @@ export const runSeed = async (options: RunOptions): Promise<RunResult> => {
   process.on('unhandledRejection', onUnhandled)
   let lately: string[] = []
   try {
-    startFaults(world, scheduler.random.pick([60, 150, 400, 1_500]))
+    startFaults(world, scheduler.random.pick([120, 400, 1_000, 2_500, 8_000]))
     await scheduler.run(() => world.failure !== null || scheduler.steps >= options.steps)
     if (world.failure === null) await comeToRest(world)
     if (world.failure === null) checkEnd(world)
@@ -89,12 +89,12 @@ const comeToRest = async (world: World): Promise<void> => {
     if (scheduler.nowMs > until.ms || scheduler.steps > until.steps) return true
     if (scheduler.nowMs < nextLook) return false
     nextLook = scheduler.nowMs + 100
-    const waiting = [...commits.undecided()].filter((name) => !name.startsWith('ticks'))
+    const waiting = commits.ingested.undecided().filter((name) => !name.startsWith('ticks'))
     isDone = waiting.length === 0 && outputs.position === commits.sequence
     return isDone
   })
   if (world.failure !== null || isDone) return
-  const waiting = [...commits.undecided()].join(', ')
+  const waiting = commits.ingested.undecided().join(', ')
   throw new Violation(
     'the work is finished in time',
     `undecided: ${waiting}; published ${outputs.position} of ${commits.sequence}`,
@@ -109,7 +109,7 @@ const checkEnd = (world: World): void => {
     if (row?.posted === wanted.posted && row.reserved === wanted.reserved) continue
     throw new Violation('balances equal the model at the end', id)
   }
-  const state = services.cache.get(`${LEDGER}:{${LEDGER}}:state`)
+  const state = services.cache.get(CACHE_STATE_KEY)
   const generation = state?.split('|')[0]
   for (const [key, value] of services.cache.all()) {
     const start = `${LEDGER}:{${LEDGER}}:b:${generation}:`

@@ -36,6 +36,9 @@ const OUTPUTS = [
   'transactions.dlq',
 ]
 
+/** Where platform/redis/cache-keys.ts keeps what generation is valid. */
+export const CACHE_STATE_KEY = `${LEDGER}:{${LEDGER}}:state`
+
 export const GENESIS_HASH = Buffer.alloc(32, 7)
 
 export interface Services {
@@ -50,6 +53,8 @@ export interface Services {
   /** Bounds of the engine under test, drawn for each run. */
   readonly accountsMax: number
   readonly batchRecordsMax: number
+  /** Life of a cached balance: a short one makes for many that are missing. */
+  readonly balanceLifeMs: number
   registryAnswers(): boolean
   registryAway(): UnreachableError
   redisTrouble(): void
@@ -78,10 +83,10 @@ export const makeServices = (scheduler: Scheduler, odds: Odds, onRedisTrouble: (
   }
   const broker = new Broker(scheduler, {
     markerDelayMs: () =>
-      !odds.isCalm && random.chance(odds.slowMarkers) ? random.skewed(20, 3_000) : random.skewed(0.05, 5),
+      !odds.isCalm && random.chance(odds.slowMarkers) ? random.int(20, 3_000) : random.skewed(0.05, 5),
   })
   for (const { topic, partitions } of INGEST) broker.createTopic(TOPIC_PREFIX + topic, partitions)
-  for (const topic of OUTPUTS) broker.createTopic(TOPIC_PREFIX + topic, 2)
+  for (const topic of OUTPUTS) broker.createTopic(TOPIC_PREFIX + topic, 1)
   const database = new PgServer(scheduler, statementOf)
   database.tables.head.set('head', {
     sequence: 0n,
@@ -123,6 +128,7 @@ export const makeServices = (scheduler: Scheduler, odds: Odds, onRedisTrouble: (
     redis: { scheduler, server: cache, weather },
     accountsMax: random.pick([3, 20, 1_000]),
     batchRecordsMax: random.pick([2, 5, 20, 40]),
+    balanceLifeMs: random.pick([100, 1_000, 86_400_000]),
     registryAnswers: () => odds.isRegistryUp,
     registryAway: () => new UnreachableError('registry', 'the simulated registry is away'),
     redisTrouble: onRedisTrouble,

@@ -7,7 +7,15 @@ import { Violation } from '../oracle/violation.ts'
 import { type Scheduler, SimulatedProcess, START_MS } from '../scheduler/scheduler.ts'
 import { type Engine, startEngine } from './engine.ts'
 import { BalanceReaders } from './readers.ts'
-import { GENESIS_HASH, INGEST, makeServices, type Odds, type Services, TOPIC_PREFIX } from './services.ts'
+import {
+  CACHE_STATE_KEY,
+  GENESIS_HASH,
+  INGEST,
+  makeServices,
+  type Odds,
+  type Services,
+  TOPIC_PREFIX,
+} from './services.ts'
 import { Workload } from './workload.ts'
 
 export interface IncidentSeen {
@@ -42,10 +50,10 @@ export class World {
     this.odds = {
       isCalm: false,
       isRegistryUp: true,
-      jump: random.pick([0, 0.002, 0.02]),
+      jump: random.pick([0, 0.01, 0.1]),
       repeat: random.pick([0, 0.01]),
       slowMarkers: random.pick([0, 0.02, 0.2]),
-      worstDelayMs: random.pick([5, 40, 300]),
+      worstDelayMs: random.pick([3, 10, 40, 200]),
     }
     this.services = makeServices(scheduler, this.odds, () => {
       this.cache.troubleMs = scheduler.nowMs
@@ -53,7 +61,7 @@ export class World {
     this.commits = new CommitChecks({ nowMs: START_MS, hash: GENESIS_HASH, topicPrefix: TOPIC_PREFIX })
     this.outputs = new OutputChecks(this.commits, TOPIC_PREFIX)
     this.cache = new CacheChecks(this.commits, this.outputs)
-    this.workload = new Workload(this.services, () => this.commits.waiting)
+    this.workload = new Workload(this.services, () => this.commits.ingested.waiting)
     this.watch()
     this.readers = new BalanceReaders(this.services, this.cache, this.newProcess('reader'))
     for (let place = 0; place < ENGINES; place += 1) {
@@ -144,9 +152,9 @@ export class World {
         }
       }
     const ingest = new Set<string>(INGEST.map(({ topic }) => TOPIC_PREFIX + topic))
-    broker.onAppend = (topic, partition, entry) => {
-      if (ingest.has(topic)) this.commits.appended(topic, partition, entry)
-    }
+    broker.onAppend = checked((topic, partition, entry) => {
+      if (ingest.has(topic)) this.commits.ingested.appended(topic, partition, entry)
+    })
     let decided = 0n
     broker.onDecided = (offsets) => {
       for (const { groupId, offset } of offsets) if (groupId.includes('publisher')) decided = offset
@@ -163,6 +171,8 @@ export class World {
         throw new Violation('only what was published is noted', `${String(noted.row)} > ${decided}`)
       }
     })
-    cache.onBalance = checked((key, before, after) => this.cache.written(key, before, after))
+    cache.onBalance = checked((key, before, after) =>
+      this.cache.written(key, before, after, cache.get(CACHE_STATE_KEY)),
+    )
   }
 }

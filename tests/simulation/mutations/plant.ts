@@ -1,0 +1,107 @@
+/** Plants a mutation in a copy of the source and runs the simulation there, in a process of its own. */
+import { spawn } from 'node:child_process'
+import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Mutation } from './mutations.ts'
+
+const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))))
+const FOLDERS = ['domain', 'platform', 'processors', 'schemas', 'tests/simulation']
+
+export interface Outcome {
+  readonly name: string
+  readonly isFound: boolean
+  readonly seed: number
+  readonly seeds: number
+  readonly steps: number
+  readonly check: string
+  readonly message: string
+}
+
+/** The source with the mutation in it. @throws Error where its text isn't found exactly once */
+const plant = (mutation: Mutation): string => {
+  const folder = join(root, '.tallystream', 'mutations', mutation.name)
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  for (const each of FOLDERS) cpSync(join(root, each), join(folder, each), { recursive: true })
+  cpSync(join(root, 'package.json'), join(folder, 'package.json'))
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
+  for (const { file, find, replace } of mutation.changes) {
+    const text = readFileSync(join(folder, file), 'utf8')
+    const parts = text.split(find)
+    if (parts.length !== 2) {
+      throw new Error(
+        `mutation ${mutation.name}: expected its text once in ${file}, found it ${parts.length - 1} times`,
+      )
+    }
+    writeFileSync(join(folder, file), parts.join(replace))
+  }
+  return folder
+}
+
+/** Runs a mutation from its seed on until something is found or the steps are done. */
+export const tryMutation = async (
+  mutation: Mutation,
+  options: { readonly steps: number; readonly each: number },
+): Promise<Outcome> => {
+  const folder = plant(mutation)
+  try {
+    const report = await runSimulation(folder, { seed: mutation.seed, ...options })
+    const failure = report.failure as { seed: number; check: string; message: string } | null
+    return {
+      name: mutation.name,
+      isFound: failure !== null,
+      seed: failure?.seed ?? mutation.seed,
+      seeds: report.seeds as number,
+      steps: report.steps as number,
+      check: failure?.check ?? '',
+      message: failure?.message ?? '',
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** Runs the simulation of a folder. @returns its report */
+export const runSimulation = (
+  folder: string,
+  options: { readonly seed: number; readonly steps: number; readonly each: number; readonly once?: boolean },
+): Promise<Record<string, unknown>> =>
+  new Promise((resolve, reject) => {
+    const args = [
+      '--seed',
+      String(options.seed),
+      '--steps',
+      String(options.steps),
+      '--each',
+      String(options.each),
+    ]
+    const child = spawn(
+      process.execPath,
+      [
+        join(folder, 'tests/simulation/run.ts'),
+        '--json',
+        ...args,
+        ...(options.once === true ? ['--once'] : []),
+      ],
+      { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] },
+    )
+    let output = ''
+    let errors = ''
+    child.stdout.on('data', (data: Buffer) => {
+      output += data.toString('utf8')
+    })
+    child.stderr.on('data', (data: Buffer) => {
+      errors += data.toString('utf8')
+    })
+    child.on('error', reject)
+    child.on('close', () => {
+      try {
+        resolve(JSON.parse(output) as Record<string, unknown>)
+      } catch {
+        reject(new Error(`the simulation gave no report: ${output.slice(-500)} ${errors.slice(-2_000)}`))
+      }
+    })
+  })
+
+export { root }
