@@ -1,4 +1,5 @@
 /** A kafkajs-shaped client of the simulated broker: what the adapters in platform/kafka are given instead of the real one. */
+import { UnreachableError } from '#platform/errors.ts'
 import type { Kafka } from '#platform/kafka/client.ts'
 import type { SimulatedProcess } from '../scheduler/scheduler.ts'
 import { BrokerConnection, type KafkaPlace, ProtocolError } from './connection.ts'
@@ -89,5 +90,27 @@ class SimulatedAdmin {
         })),
       ),
     )
+  }
+}
+
+/**
+ * What platform/kafka/topic-tail.ts finds of a topic of one partition whose keys are numbers: the last visible record's, undefined
+ * where there is none.
+ */
+export const lastKeyOf = (
+  place: KafkaPlace,
+  process: SimulatedProcess,
+  topic: string,
+): (() => Promise<bigint | undefined>) => {
+  const connection = new BrokerConnection(place, process)
+  return async () => {
+    try {
+      const key = await connection.request<string | null>('last record', (answer) =>
+        answer(place.broker.log(topic, 0)?.lastVisible()?.key?.toString('utf8') ?? null),
+      )
+      return key === null ? undefined : BigInt(key)
+    } catch (error) {
+      throw new UnreachableError('kafka', (error as Error).message, { cause: error })
+    }
   }
 }

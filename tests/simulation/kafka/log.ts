@@ -103,14 +103,13 @@ export class PartitionLog {
     return { records, nextOffset: next, highWatermark: this.end }
   }
 
-  /** The first visible record at or behind an offset, below the last stable one. */
-  nextVisible(from: bigint): LogEntry | null {
-    const stable = this.lastStableOffset
-    for (let offset = from < this.start ? this.start : from; offset < stable; offset += 1n) {
+  /** The last record that a read_committed reader finds. */
+  lastVisible(): LogEntry | undefined {
+    for (let offset = this.lastStableOffset - 1n; offset >= this.start; offset -= 1n) {
       const entry = this.at(offset)!
       if (isVisible(entry)) return entry
     }
-    return null
+    return undefined
   }
 
   /** Retention: what is below is gone. */

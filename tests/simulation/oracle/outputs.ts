@@ -94,6 +94,16 @@ export class OutputChecks {
         [...balances].map(([key, value]) => ({ key, value })),
       )
     }
+    const batches = (found.get('ledger.batches') ?? []).map(({ key }) => key).join(' ')
+    const wanted = Array.from({ length: Number(upTo - after) }, (_, place) =>
+      String(Number(after) + place + 1),
+    )
+    must(
+      batches === wanted.join(' '),
+      'every batch is told of once',
+      () => `${batches}, expected ${wanted.join(' ')}`,
+    )
+    found.delete('ledger.batches')
     for (const [topic, list] of found) {
       if (topic === 'ledger.entries') {
         entries += list.length

@@ -32,6 +32,7 @@ const UNNAMED: readonly (readonly [start: RegExp, name: string])[] = [
   [/^insert into leases/, 'take-lease'],
   [/^delete from leases/, 'release-lease'],
   [/^select set_config/, 'set-config'],
+  [/^update ingest_offsets set incident/, 'note-incident'],
   [/published_sequence from publisher_progress/, 'read-head'],
 ]
 

@@ -25,6 +25,12 @@ const lockHead: Statement = {
   },
 }
 
+/** An advisory lock: granted in the order of asking. */
+const waitForTurn: Statement = {
+  locks: ({ text }) => (text.includes('pg_advisory_xact_lock') ? ['turn'] : []),
+  run: () => [],
+}
+
 const readPositions: Statement = {
   run: ({ tables, values }) =>
     [...tables.offsets.values()]
@@ -265,6 +271,8 @@ export const readStatements: Readonly<Record<string, Statement>> = {
   // The simulated inputs have neither cards nor commands.
   'read-cards': nothing,
   'set-config': nothing,
+  'note-incident': nothing,
+  'wait-for-turn': waitForTurn,
   'read-commands': nothing,
   'read-dead-letter-statuses': nothing,
   'read-batches': readBatches,

@@ -173,6 +173,21 @@ const advanceHead: Statement = {
   },
 }
 
+/** A row that isn't the expected one is neither locked nor waited for; the expected one is looked at again once it is free. */
+const lockExpectedHead: Statement = {
+  locks: (context) => (isExpectedHead(context) && /for update/.test(context.text) ? ['head'] : []),
+  run: (context) => {
+    requireRows(context, 1, isExpectedHead(context) ? 1 : 0)
+    return []
+  },
+}
+
+const isExpectedHead = ({ tables, values, text }: StatementContext): boolean => {
+  const head = tables.head.get('head')!
+  const isSequence = !/where sequence = \$1/.test(text) || head.sequence === BigInt(values[0] as bigint)
+  return isSequence && (!/hash = \$2/.test(text) || head.hash.equals(values[1] as Buffer))
+}
+
 const takeIds: Statement = {
   locks: ({ values }) => elementsOf<string>(values[0]).map((key) => `id ${key}`),
   run: (context) => {
@@ -210,6 +225,7 @@ const STATEMENTS: Readonly<Record<string, Statement>> = {
   'take-ids': takeIds,
   'insert-dead-letters': ignored,
   'insert-commands': ignored,
+  'lock-expected-head': lockExpectedHead,
   'advance-offsets': advanceOffsets,
   'advance-head': advanceHead,
 }

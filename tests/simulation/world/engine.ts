@@ -8,6 +8,7 @@ import { FencedProducer } from '#platform/kafka/fenced-producer.ts'
 import { IngestConsumer } from '#platform/kafka/ingest-consumer.ts'
 import { BatchStore } from '#platform/postgres/batch-store.ts'
 import { Lease } from '#platform/postgres/lease.ts'
+import { noteIncident } from '#platform/postgres/positions.ts'
 import { LedgerSession, type LedgerSessionOptions } from '#platform/postgres/ledger-store/session.ts'
 import { BalanceCacheWriter } from '#platform/redis/balance-cache-writer.ts'
 import { encoderOf, frameSchemaIds } from '#platform/schema-registry/contracts.ts'
@@ -16,12 +17,14 @@ import { AvroDecoder } from '#platform/schema-registry/serde.ts'
 import { makeChunkDecoder } from '#processors/ingest/chunk-decoder.ts'
 import { balanceSinkOf } from '#processors/publish/balance-sink.ts'
 import { entriesOfProcessed, type ProcessedValue } from '#processors/publish/entries.ts'
+import { batchEncoder } from '#processors/publish/batches.ts'
+import { expectNotRestored, publisherGroup } from '#processors/publish/position.ts'
 import { Publisher, publisherTransactionalId } from '#processors/publish/publisher.ts'
 import { BatchSize } from '#processors/runtime/batch-size.ts'
 import { Processor } from '#processors/runtime/processor.ts'
 import { encodersOf, localContracts, localSchemas } from '#processors/testing/ledger-fixture.ts'
 import { Ticker } from '#processors/time/ticker.ts'
-import { makeSimulatedKafka } from '../kafka/client.ts'
+import { lastKeyOf, makeSimulatedKafka } from '../kafka/client.ts'
 import type { Message } from '../kafka/producer.ts'
 import { SimulatedPgClient, SimulatedPgPool } from '../postgres/client.ts'
 import { makeSimulatedRedis } from '../redis/client.ts'
@@ -49,6 +52,9 @@ const schemas = frameSchemaIds(localContracts)
 const tickEncoder = encoderOf<unknown>(localContracts.ticks)
 const entryEncoder = encoderOf<unknown>(localContracts.entries)
 
+/** What the ledger began with; the simulated one has no story before its first batch. */
+const ORIGIN = { timeline: 1n, genesis: null } as Parameters<typeof batchEncoder>[1]
+
 const LEASE_MS = { publisher: 2_000, ticker: 3_000 }
 const PUBLISHED_REFRESH_MS = 200
 const POSITIONS_EVERY_MS = 5_000
@@ -63,6 +69,7 @@ export const startEngine = (services: Services, process: SimulatedProcess, event
   const store = new BatchStore(pool as never)
   const admin = new KafkaAdmin(kafka)
   const logger = loggerOf(services, process)
+  const lastPublished = lastKeyOf(services.kafka, process, `${TOPIC_PREFIX}ledger.batches`)
   const onIncident = (incident: IncidentError): void => events.incident(incident.code, incident.message)
   let published = 0n
   const { clock } = process
@@ -90,11 +97,15 @@ export const startEngine = (services: Services, process: SimulatedProcess, event
           bytesPerPartitionMax: 20_000,
           claim: hooks.claim,
           release: hooks.release,
-          onIncident: ({ code, topic, partition, detail }) =>
-            events.incident(code, `${topic}:${partition}: ${detail}`),
+          onIncident: hooks.onIncident,
         }),
-      openSession: () =>
-        LedgerSession.open({
+      openSession: async () => {
+        await expectNotRestored({
+          committed: () => admin.committedOffset(publisherGroup(TOPIC_PREFIX, LEDGER)),
+          seen: lastPublished,
+          store,
+        })
+        return await LedgerSession.open({
           connectionString: '',
           ssl: undefined,
           schema: 'simulated',
@@ -108,7 +119,8 @@ export const startEngine = (services: Services, process: SimulatedProcess, event
             if (sessions.length > 4) sessions.shift()
             return client as unknown as PgClient
           },
-        }),
+        })
+      },
       context: {
         ledger: LEDGER,
         encoders,
@@ -125,6 +137,9 @@ export const startEngine = (services: Services, process: SimulatedProcess, event
       logger,
       onBatch: () => publisher.wake(),
       onIncident,
+      onStopped: (incident) => {
+        noteIncident(pool as never, 'local', incident).catch(() => undefined)
+      },
     })
   }
 
@@ -153,6 +168,8 @@ export const startEngine = (services: Services, process: SimulatedProcess, event
         ),
       entriesOf: (value) =>
         entriesOfProcessed(processed.decode(value), (entry) => entryEncoder.encode(entry)),
+      batchOf: batchEncoder(localContracts, ORIGIN),
+      lastPublished,
       lease: new Lease(pool as never, {
         name: 'publisher',
         holder: process.name,

@@ -27,6 +27,7 @@ export const INGEST = [
 
 const OUTPUTS = [
   'transactions.processed',
+  'ledger.batches',
   'ledger.entries',
   'balances',
   'accounts.current',

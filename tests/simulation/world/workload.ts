@@ -38,11 +38,17 @@ export class Workload {
   private readonly parents: IntendedTransaction[] = []
   private openTransactions = 0
   private readonly backlog: () => number
+  /** How many records come twice, and how many are about earlier ones: where both are few, batches are decided ahead. */
+  private readonly twice: number
+  private readonly following: number
 
   /** @param backlog about how many records are waiting to be decided */
   constructor(services: Services, backlog: () => number) {
     this.services = services
     this.backlog = backlog
+    const { random } = services.scheduler
+    this.twice = random.pick([0.06, 0.06, 0.002])
+    this.following = random.pick([0.18, 0.18, 0.002])
   }
 
   /** Opens most accounts and goes on producing until it is stopped. */
@@ -204,12 +210,12 @@ export class Workload {
     const choice = random.next()
     if (choice < 0.01) return this.record('?', Buffer.from([0, 0, 0, 0, 3, 255, 1]), { type: 'garbage' })
     // The same again, sometimes by another partition; or another content under a taken id.
-    if (choice < 0.06 && this.recent.length > 0) return this.encoded(random.pick(this.recent))
-    if (choice < 0.07 && this.recent.length > 0) {
+    if (random.chance(this.twice) && this.recent.length > 0) return this.encoded(random.pick(this.recent))
+    if (random.chance(this.twice / 6) && this.recent.length > 0) {
       return this.encoded({ ...this.newPayment('post'), id: random.pick(this.recent).id })
     }
-    if (choice < 0.25 && this.parents.length > 0) return this.encoded(this.newFollower())
-    return this.encoded(this.newPayment(choice < 0.5 ? 'authorize' : 'post'))
+    if (random.chance(this.following) && this.parents.length > 0) return this.encoded(this.newFollower())
+    return this.encoded(this.newPayment(choice < 0.3 ? 'authorize' : 'post'))
   }
 
   private newPosting(): IntendedPosting {

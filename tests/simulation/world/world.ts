@@ -24,7 +24,7 @@ export interface IncidentSeen {
   readonly atMs: number
 }
 
-const ENGINES = 3
+const ENGINES = [1, 2, 3, 3, 3]
 /** An orchestrator starts a dead process again after so long. */
 const RESTART_MS = { min: 20, max: 4_000 }
 
@@ -64,7 +64,8 @@ export class World {
     this.workload = new Workload(this.services, () => this.commits.ingested.waiting)
     this.watch()
     this.readers = new BalanceReaders(this.services, this.cache, this.newProcess('reader'))
-    for (let place = 0; place < ENGINES; place += 1) {
+    const engines = random.pick(ENGINES)
+    for (let place = 0; place < engines; place += 1) {
       this.engines.push(null)
       this.startEngine(place, random.int(0, 200))
     }
