@@ -26,7 +26,10 @@ export const makeChunkDecoder = (options: {
   readonly registry: SchemaSource
   readonly contracts: Parameters<typeof makeIngestCodecs>[1]
   readonly topicPrefix: string
+  /** Infinity: in one go, whatever it takes. */
+  readonly sliceMs?: number
 }): ChunkDecoder => {
+  const sliceMs = options.sliceMs ?? SLICE_MS
   const codecs = makeIngestCodecs(options.registry, options.contracts)
   const topicOf = (chunk: EncodedChunk): string => chunk.topic.slice(options.topicPrefix.length)
   const prepare = (chunk: EncodedChunk) => prepareSchemas(codecs, topicOf(chunk), chunk.records)
@@ -37,7 +40,7 @@ export const makeChunkDecoder = (options: {
     let sliceStartMs = performance.now()
     for (const record of chunk.records) {
       inputs.push(decodeRecord({ ...recordOf(record), topic }, codecs))
-      if (performance.now() - sliceStartMs < SLICE_MS) continue
+      if (performance.now() - sliceStartMs < sliceMs) continue
       await setImmediate()
       sliceStartMs = performance.now()
     }

@@ -5,7 +5,7 @@
  * later, partition by partition. Until then the next transaction of the same id is refused with CONCURRENT_TRANSACTIONS, and
  * the group's committed offset is the old one.
  */
-import { START_MS, type Scheduler } from '../scheduler/scheduler.ts'
+import { type Scheduler, START_MS } from '../scheduler/scheduler.ts'
 import { type BrokerTransaction, type LogEntry, PartitionLog, type RecordToWrite } from './log.ts'
 
 export interface BrokerWeather {

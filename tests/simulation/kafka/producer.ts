@@ -1,8 +1,9 @@
 /** kafkajs' transactional producer as the engine uses it: what it sends to the broker, and how its state gets stuck. */
+
+import type { SimulatedProcess } from '../scheduler/scheduler.ts'
 import type { TransactionAnswer } from './broker.ts'
 import { BrokerConnection, type KafkaPlace, ProtocolError } from './connection.ts'
 import type { RecordToWrite } from './log.ts'
-import type { SimulatedProcess } from '../scheduler/scheduler.ts'
 
 export interface Message {
   readonly key: Buffer | string | null

@@ -16,10 +16,10 @@ import type {
   Write,
 } from '../postgres/tables.ts'
 import { offsetKey } from '../postgres/tables.ts'
+import { type Frame, framesOf } from './frames.ts'
 import { IngestedRecords } from './ingested.ts'
 import type { Intent } from './intents.ts'
 import { type Expected, LedgerModel } from './model.ts'
-import { type Frame, framesOf } from './frames.ts'
 import { must } from './violation.ts'
 
 interface Header {

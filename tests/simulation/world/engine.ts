@@ -8,16 +8,16 @@ import { FencedProducer } from '#platform/kafka/fenced-producer.ts'
 import { IngestConsumer } from '#platform/kafka/ingest-consumer.ts'
 import { BatchStore } from '#platform/postgres/batch-store.ts'
 import { Lease } from '#platform/postgres/lease.ts'
-import { noteIncident } from '#platform/postgres/positions.ts'
 import { LedgerSession, type LedgerSessionOptions } from '#platform/postgres/ledger-store/session.ts'
+import { noteIncident } from '#platform/postgres/positions.ts'
 import { BalanceCacheWriter } from '#platform/redis/balance-cache-writer.ts'
 import { encoderOf, frameSchemaIds } from '#platform/schema-registry/contracts.ts'
 import type { SchemaRegistry } from '#platform/schema-registry/registry.ts'
 import { AvroDecoder } from '#platform/schema-registry/serde.ts'
 import { makeChunkDecoder } from '#processors/ingest/chunk-decoder.ts'
 import { balanceSinkOf } from '#processors/publish/balance-sink.ts'
-import { entriesOfProcessed, type ProcessedValue } from '#processors/publish/entries.ts'
 import { batchEncoder } from '#processors/publish/batches.ts'
+import { entriesOfProcessed, type ProcessedValue } from '#processors/publish/entries.ts'
 import { expectNotRestored, publisherGroup } from '#processors/publish/position.ts'
 import { Publisher, publisherTransactionalId } from '#processors/publish/publisher.ts'
 import { BatchSize } from '#processors/runtime/batch-size.ts'
@@ -87,6 +87,13 @@ export const startEngine = (services: Services, process: SimulatedProcess, event
   const positions = setInterval(() => void processor.showPositions(), POSITIONS_EVERY_MS)
 
   function makeProcessor(): Processor {
+    const decoder = makeChunkDecoder({
+      registry,
+      contracts: localContracts,
+      topicPrefix: TOPIC_PREFIX,
+      // By the machine's clock it would yield now and then: not the same each time.
+      sliceMs: Number.POSITIVE_INFINITY,
+    })
     return new Processor({
       topicPrefix: TOPIC_PREFIX,
       makeReader: (hooks) =>
@@ -129,7 +136,8 @@ export const startEngine = (services: Services, process: SimulatedProcess, event
         publishBacklogMax: 50,
         publishedSequence: () => published,
       },
-      decode: makeChunkDecoder({ registry, contracts: localContracts, topicPrefix: TOPIC_PREFIX }),
+      decode: decoder.decode,
+      prepare: decoder.prepare,
       admin,
       clock,
       batchSize: new BatchSize({ recordsMin: 1, recordsMax: services.batchRecordsMax, wallMaxMs: 500 }),

@@ -1,7 +1,8 @@
 /** Runs one seed: a time of faults, then rest until all is done, then the last checks. */
+
+import { Violation } from '../oracle/violation.ts'
 import { replaceGlobals } from '../scheduler/globals.ts'
 import { Scheduler } from '../scheduler/scheduler.ts'
-import { Violation } from '../oracle/violation.ts'
 import { mendAll, startFaults } from './faults.ts'
 import { CACHE_STATE_KEY, LEDGER } from './services.ts'
 import { World } from './world.ts'
