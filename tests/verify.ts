@@ -28,6 +28,7 @@ const steps: readonly Step[] = [
   { name: 'boundaries', script: 'boundaries', vitest: false, timeoutMs: 3 * minute },
   { name: 'dead code', script: 'dead-code', vitest: false, timeoutMs: 3 * minute },
   { name: 'unit and property tests', script: 'test:unit', vitest: true, timeoutMs: 6 * minute },
+  { name: 'simulation', script: 'test:simulation', vitest: true, timeoutMs: 12 * minute },
   { name: 'integration tests', script: 'test:integration', vitest: true, timeoutMs: 20 * minute },
   { name: 'faults', script: 'test:faults', vitest: true, timeoutMs: 15 * minute },
 ]

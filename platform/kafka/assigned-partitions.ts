@@ -2,7 +2,6 @@
  * The partitions that a consumer reads now: what was fetched of each, where the next fetch must begin, and which are stopped by
  * an incident. Steers the client's group (pause, seek, resume), but knows nothing of joining or leaving it.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { KafkaAdmin } from './admin.ts'
 import type { KafkaLogger } from './client.ts'
 import type { FetchedBatch } from './fetched-batch.ts'
@@ -211,13 +210,13 @@ export class AssignedPartitions {
 
   async #somethingArrived(timeoutMs: number): Promise<void> {
     if (this.#wake !== undefined) throw new Error('take() was called while another take() waits')
-    const cancelling = new AbortController()
-    const woken = new Promise<void>((resolve) => {
-      this.#wake = resolve
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, timeoutMs)
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
     })
-    const waited = sleep(timeoutMs, undefined, { signal: cancelling.signal }).catch(() => undefined)
-    await Promise.race([woken, waited])
-    cancelling.abort()
     this.#wake = undefined
   }
 }
