@@ -1,7 +1,6 @@
 /**
  * What the engine's prepared statements do to the simulated tables. Each is known by its name; what it checks is taken from its
- * own text, so that a check that is dropped from the SQL is dropped here too. The conformance tests run the same calls against
- * the real Postgres.
+ * own text, so that a check that is dropped from the SQL is dropped here too.
  */
 import { elementsOf } from './arrays.ts'
 import { readStatements } from './read-statements.ts'

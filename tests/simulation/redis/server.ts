@@ -1,6 +1,5 @@
 /**
- * A simulated Redis: keys with lives, and what the cache's scripts (platform/redis/cache-scripts.ts) do, command by command. The
- * conformance tests run the same calls against a real Redis with the real scripts.
+ * A simulated Redis: keys with lives, and what the cache's scripts (platform/redis/cache-scripts.ts) do, command by command.
  */
 import type { Scheduler } from '../scheduler/scheduler.ts'
 
