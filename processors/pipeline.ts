@@ -10,7 +10,6 @@
  * The stages meet only in Postgres and Kafka, so each may run in any number of processes: see cli/commands/run.ts.
  */
 import type { FrameTopic } from '#domain/ledger/batch-record.ts'
-import type { TickInput } from '#domain/ledger/inputs.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
 import type { IncidentError } from '#platform/errors.ts'
 import { FencedProducer } from '#platform/kafka/fenced-producer.ts'
@@ -296,13 +295,14 @@ const makeTicker = (options: PipelineOptions, shared: Shared): Ticker => {
     clock: systemClock,
     lease: new Lease(shared.pool, { name: 'ticker', holder: shared.holder, lifetimeMs: LEASE_MS.ticker }),
     readEnds: async () => {
-      const ends: TickInput['tick']['ends'][number][] = []
-      for (const topic of watched) {
-        for (const range of await shared.admin.ranges(`${topicPrefix}${topic.name}`)) {
-          ends.push({ topic: topic.name, partition: range.partition, end: range.end })
-        }
-      }
-      return ends
+      const ends = watched.map(async ({ name }) =>
+        (await shared.admin.ranges(`${topicPrefix}${name}`)).map(({ partition, end }) => ({
+          topic: name,
+          partition,
+          end,
+        })),
+      )
+      return (await Promise.all(ends)).flat()
     },
     publish: async (tick) => {
       const value = encoder.encode({ ...tick, time: BigInt(tick.time) })

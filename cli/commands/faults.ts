@@ -1,10 +1,11 @@
 /** `faults`: the engine under fire, on services of its own, judged by a checker that shares no code with it. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { addCommand, exitCodes } from '#cli/command.ts'
 import { wholeOf } from '#cli/options.ts'
 import { faultsDataDir, removeLeftovers } from '#loadtest/faults/data-folder.ts'
+import { FAULT_KINDS, type Fault } from '#loadtest/faults/fault-plan.ts'
 import { runFaults } from '#loadtest/faults/fault-run.ts'
 import { hasPassed, reportText, summaryJson } from '#loadtest/faults/report.ts'
 
@@ -13,6 +14,7 @@ interface Options {
   transactions: string
   faults: string
   processes: string
+  only?: string[]
   logs?: string
   report?: string
 }
@@ -32,6 +34,11 @@ export function registerFaults(program: Command): void {
         .option('--transactions <n>', 'how many are sent', '20000')
         .option('--faults <n>', 'how many are committed; from 20 on every kind is among them', '20')
         .option('--processes <n>', 'engine processes', '3')
+        .addOption(
+          new Option('--only <kind...>', 'kinds of faults to choose from, instead of all').choices(
+            FAULT_KINDS,
+          ),
+        )
         .option('--logs <folder>', "keep the engines' logs")
         .option('--report <file>', 'write the whole report as text'),
     run: async (context, options) => {
@@ -43,6 +50,7 @@ export function registerFaults(program: Command): void {
         transactions: wholeOf(options.transactions, '--transactions', { min: 100, max: 100_000_000 }),
         faults: wholeOf(options.faults, '--faults', { min: 0, max: 100_000 }),
         processes: wholeOf(options.processes, '--processes', { min: 1, max: 16 }),
+        only: options.only as Fault['kind'][] | undefined,
         dataDir: faultsDataDir(),
         logFolder: options.logs,
         onProgress: progress,

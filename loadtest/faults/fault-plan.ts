@@ -107,10 +107,36 @@ const anyFault = (random: SeededRandom): Fault => {
   return { kind: 'side ledger', scenario: SCENARIOS[random.below(SCENARIOS.length)]! }
 }
 
-/** @param count how many; from 20 on every kind is among them */
-export const planFaults = (count: number, random: SeededRandom): PlannedFault[] => {
-  const faults = shuffled(onceEach(random), random).slice(0, count)
-  while (faults.length < count) faults.push(anyFault(random))
+export const FAULT_KINDS = [
+  'kill',
+  'stop',
+  'zombie',
+  'end sessions',
+  'kill service',
+  'cut',
+  'stall',
+  'delay',
+  'crash window',
+  'zombie with the head',
+  'late Redis write',
+  'side ledger',
+] as const satisfies readonly Fault['kind'][]
+
+/**
+ * @param count how many; from 20 on every kind is among them
+ * @param only kinds to choose from, for whoever looks into one of them; all unless told
+ */
+export const planFaults = (
+  count: number,
+  random: SeededRandom,
+  only: readonly Fault['kind'][] = FAULT_KINDS,
+): PlannedFault[] => {
+  const isWanted = ({ kind }: Fault) => only.includes(kind)
+  const faults = shuffled(onceEach(random), random).filter(isWanted).slice(0, count)
+  while (faults.length < count) {
+    const fault = anyFault(random)
+    if (isWanted(fault)) faults.push(fault)
+  }
   return scenariosEarly(shuffled(faults, random), random).map((fault, place) => ({
     fault,
     replaceAfterMs: random.below(REPLACE_WITHIN_MS),

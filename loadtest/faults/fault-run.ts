@@ -15,7 +15,7 @@ import { checkCache } from './checks/check-cache.ts'
 import { readHead } from './checks/stored-ledger.ts'
 import { installCommitLog } from './commit-log.ts'
 import { Engines, sessionNameOf } from './engines.ts'
-import { planFaults, type Scenario } from './fault-plan.ts'
+import { type Fault, planFaults, type Scenario } from './fault-plan.ts'
 import { type FaultStack, startFaultStack, startSidePostgres } from './fault-stack.ts'
 import { Findings } from './findings.ts'
 import { type DoneFault, Injector } from './injector.ts'
@@ -34,6 +34,8 @@ export interface FaultRunOptions {
   readonly faults: number
   /** Everything of the run; deleted at the end. */
   readonly dataDir: string
+  /** Kinds of faults to choose from; all unless told. */
+  readonly only?: readonly Fault['kind'][] | undefined
   readonly processes?: number
   readonly accounts?: number
   /** Where the engines' logs are kept; nowhere unless told. */
@@ -213,7 +215,7 @@ class FaultRun {
     injector: Injector,
     { progress, stretch }: { progress: ProgressWatch; stretch: Stretch },
   ): Promise<void> {
-    const plan = planFaults(this.#options.faults, seededRandom(this.#options.seed + 1))
+    const plan = planFaults(this.#options.faults, seededRandom(this.#options.seed + 1), this.#options.only)
     for (const [place, planned] of plan.entries()) {
       this.#options.signal?.throwIfAborted()
       await sleep(planned.overlaps ? OVERLAP_AFTER_MS : planned.pauseMs)

@@ -6,6 +6,7 @@ import { ConfigurationError, OperatingError } from '#platform/errors.ts'
 import type { Kafka } from './client.ts'
 import { asOperatingError, within } from './client-errors.ts'
 import { kafkajs } from './kafkajs-cures.ts'
+import { OffsetRanges } from './offset-ranges.ts'
 
 export interface TopicSpecification {
   name: string
@@ -34,16 +35,26 @@ export interface PartitionRange {
 const CHECK_ATTEMPTS_MAX = 16
 const CHECK_PAUSE_MS = 50
 
+interface AskedRanges {
+  readonly topic: string
+  resolve(ranges: PartitionRange[]): void
+  reject(error: unknown): void
+}
+
 export class KafkaAdmin {
   readonly #admin: KafkaClient.Admin
   readonly #timeoutMs: number
   /** Settles when the call before is over, however it ended. */
   #previous: Promise<void> = Promise.resolve()
   #connecting: Promise<void> | undefined
+  readonly #ranges: OffsetRanges
+  /** Topics whose ranges were asked for in this moment. */
+  readonly #asked: AskedRanges[] = []
 
   /** @param options.timeoutMs limit of each call as a whole, retries included */
   constructor(kafka: Kafka, options: { timeoutMs?: number } = {}) {
     this.#admin = kafka.admin()
+    this.#ranges = new OffsetRanges(kafka)
     this.#timeoutMs = options.timeoutMs ?? 15_000
   }
 
@@ -126,9 +137,30 @@ export class KafkaAdmin {
     })
   }
 
-  /** First and next offset of each partition of a topic, by partition. @throws OperatingError `topic_unknown` */
-  async ranges(topic: string): Promise<PartitionRange[]> {
-    return await this.#call(`reading the offsets of ${topic}`, async (admin) => {
+  /**
+   * First and next offset of each partition of a topic, by partition. Topics that are asked for in the same moment are looked up
+   * together. @throws OperatingError `topic_unknown`
+   */
+  ranges(topic: string): Promise<PartitionRange[]> {
+    return new Promise((resolve, reject) => {
+      this.#asked.push({ topic, resolve, reject })
+      if (this.#asked.length === 1) queueMicrotask(() => void this.#answerRanges())
+    })
+  }
+
+  async #answerRanges(): Promise<void> {
+    const asked = this.#asked.splice(0)
+    const topics = [...new Set(asked.map(({ topic }) => topic))]
+    const found = topics.length > 1 ? await this.#ranges.of(topics).catch(() => undefined) : undefined
+    for (const { topic, resolve, reject } of asked) {
+      const ranges = found?.get(topic)
+      if (ranges !== undefined) resolve(ranges)
+      else this.#rangesOfOne(topic).then(resolve, reject)
+    }
+  }
+
+  #rangesOfOne(topic: string): Promise<PartitionRange[]> {
+    return this.#call(`reading the offsets of ${topic}`, async (admin) => {
       // Says at once that a topic isn't there; the request for offsets would retry that for ten seconds.
       await admin.fetchTopicMetadata({ topics: [topic] })
       const offsets = await admin.fetchTopicOffsets(topic)
@@ -191,7 +223,8 @@ export class KafkaAdmin {
   /** Closes the connection. Never throws. */
   async close(): Promise<void> {
     this.#connecting = undefined
-    await within(this.#admin.disconnect(), 3_000, 'closing').catch(() => undefined)
+    const closing = Promise.all([this.#admin.disconnect(), this.#ranges.close()])
+    await within(closing, 3_000, 'closing').catch(() => undefined)
   }
 
   async #call<T>(doing: string, work: (admin: KafkaClient.Admin) => Promise<T>): Promise<T> {

@@ -103,24 +103,41 @@ export class AssignedPartitions {
 
   /** Reads partitions from their positions; those without one, or with one outside of the log, end in an incident. */
   async read(list: TopicPartition[], positions: ReadonlyMap<string, bigint>, epoch: number): Promise<void> {
-    for (const topic of new Set(list.map((entry) => entry.topic))) {
-      const pending = list.filter((entry) => entry.topic === topic)
-      const known = pending.flatMap(({ partition }) => {
-        const offset = positions.get(partitionKey(topic, partition))
-        return offset === undefined ? [] : [{ partition, offset }]
-      })
-      const outside = await positionsOutside(this.#options.admin, topic, known)
-      if (epoch !== this.#epoch) return
-      for (const { partition } of pending) {
-        const detail = outside.get(partition)
-        const startOffset = positions.get(partitionKey(topic, partition))
-        if (startOffset === undefined) {
-          this.#raise({ code: 'position_unknown', topic, partition, detail: 'claim returned no position' })
-        } else if (detail !== undefined) {
-          this.#raise({ code: 'position_out_of_range', topic, partition, detail })
-        } else {
-          this.#open({ topic, partition }, startOffset)
-        }
+    const topics = [...new Set(list.map((entry) => entry.topic))]
+    // All at once: they are looked up together then.
+    await Promise.all(
+      topics.map((topic) =>
+        this.#readTopic(
+          topic,
+          list.filter((entry) => entry.topic === topic),
+          positions,
+          epoch,
+        ),
+      ),
+    )
+  }
+
+  async #readTopic(
+    topic: string,
+    pending: readonly TopicPartition[],
+    positions: ReadonlyMap<string, bigint>,
+    epoch: number,
+  ): Promise<void> {
+    const known = pending.flatMap(({ partition }) => {
+      const offset = positions.get(partitionKey(topic, partition))
+      return offset === undefined ? [] : [{ partition, offset }]
+    })
+    const outside = await positionsOutside(this.#options.admin, topic, known)
+    if (epoch !== this.#epoch) return
+    for (const { partition } of pending) {
+      const detail = outside.get(partition)
+      const startOffset = positions.get(partitionKey(topic, partition))
+      if (startOffset === undefined) {
+        this.#raise({ code: 'position_unknown', topic, partition, detail: 'claim returned no position' })
+      } else if (detail !== undefined) {
+        this.#raise({ code: 'position_out_of_range', topic, partition, detail })
+      } else {
+        this.#open({ topic, partition }, startOffset)
       }
     }
   }

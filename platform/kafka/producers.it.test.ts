@@ -225,4 +225,24 @@ describe('the admin', () => {
     ])
     await expect(admin.ranges('no-such-topic')).rejects.toMatchObject({ code: 'topic_unknown' })
   })
+
+  it('reads the ends of several logs together as one by one, of those that are there', async () => {
+    const topics = [await freshTopic('together', 2), await freshTopic('together', 3)]
+    const producer = new BatchingProducer({ kafka })
+    const records = topics.map((topic, place) => ({ topic, key: null, value: null, partition: place }))
+    await producer.sendAll([...records, ...records])
+    await producer.close()
+    const alone = [await admin.ranges(topics[0]!), await admin.ranges(topics[1]!)]
+    expect(alone.map((ranges) => ranges.map(({ end }) => end))).toEqual([
+      [2n, 0n],
+      [0n, 2n, 0n],
+    ])
+    expect(await Promise.all(topics.map((topic) => admin.ranges(topic)))).toEqual(alone)
+    const [one, missing, other] = await Promise.allSettled(
+      [topics[0]!, 'no-such-topic', topics[1]!].map((topic) => admin.ranges(topic)),
+    )
+    expect([one, other]).toEqual(alone.map((value) => ({ status: 'fulfilled', value })))
+    expect(missing).toMatchObject({ status: 'rejected', reason: { code: 'topic_unknown' } })
+    expect(await Promise.all(topics.map((topic) => admin.ranges(topic)))).toEqual(alone)
+  })
 })

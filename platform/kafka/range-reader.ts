@@ -7,26 +7,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { OperatingError, UnreachableError } from '#platform/errors.ts'
 import type { Kafka } from './client.ts'
 import { asOperatingError, protocolTypeOf, within } from './client-errors.ts'
-import { FetchedBatch, type FetchedPartition } from './fetched-batch.ts'
+import { type ClusterInternals, clusterOf } from './cluster.ts'
+import { FetchedBatch } from './fetched-batch.ts'
 import type { IngestRecord } from './ingest-record.ts'
-
-interface FetchAnswer {
-  readonly responses: readonly { readonly partitions: readonly FetchedPartition[] }[]
-}
-
-interface BrokerInternals {
-  fetch(request: object): Promise<FetchAnswer>
-}
-
-/** The part of the client's cluster that a reader without a group needs. */
-interface ClusterInternals {
-  connect(): Promise<void>
-  disconnect(): Promise<void>
-  addMultipleTargetTopics(topics: string[]): Promise<void>
-  refreshMetadata(): Promise<void>
-  findLeaderForPartitions(topic: string, partitions: number[]): Record<string, number[]>
-  findBroker(options: { nodeId: string }): Promise<BrokerInternals>
-}
 
 const READ_COMMITTED = 1
 const CONSUMER_REPLICA_ID = -1
@@ -130,17 +113,4 @@ export class RangeReader {
     await this.#cluster.addMultipleTargetTopics([topic])
     this.#topics.add(topic)
   }
-}
-
-/**
- * A cluster of the client's own kind, which it otherwise gives only to its producers and consumers: the maker is kept under a
- * symbol. Bound to the exact version, as the cures are.
- */
-function clusterOf(kafka: Kafka): ClusterInternals {
-  const symbol = Object.getOwnPropertySymbols(kafka).find(
-    ({ description }) => description === 'private:Kafka:createCluster',
-  )
-  const make = symbol === undefined ? undefined : (kafka as unknown as Record<symbol, unknown>)[symbol]
-  if (typeof make !== 'function') throw new Error('expected kafkajs to have a maker of clusters, found none')
-  return make({ metadataMaxAge: 300_000, allowAutoTopicCreation: false }) as ClusterInternals
 }
