@@ -151,7 +151,7 @@ class FaultRun {
     this.#say('streaming')
     await Promise.all([
       sendAlong(load, transactions, stretch),
-      this.#commitFaults(injector, { progress, stretch }),
+      this.#commitFaults(injector, { progress, stretch, engines }),
     ])
     const streamedAtMs = performance.now()
     await injector.settle()
@@ -213,12 +213,13 @@ class FaultRun {
 
   async #commitFaults(
     injector: Injector,
-    { progress, stretch }: { progress: ProgressWatch; stretch: Stretch },
+    { progress, stretch, engines }: { progress: ProgressWatch; stretch: Stretch; engines: Engines },
   ): Promise<void> {
     const plan = planFaults(this.#options.faults, seededRandom(this.#options.seed + 1), this.#options.only)
     for (const [place, planned] of plan.entries()) {
       this.#options.signal?.throwIfAborted()
       await sleep(planned.overlaps ? OVERLAP_AFTER_MS : planned.pauseMs)
+      if (!planned.overlaps) await this.#somebodyToTakeOver(engines)
       const done = await injector.commit(planned)
       this.#say(`fault ${place + 1}: ${done.name}: ${done.target}`)
       const isOverlapped = planned.overlaps || plan[place + 1]?.overlaps === true
@@ -226,6 +227,12 @@ class FaultRun {
       if (plan[place + 1]?.overlaps !== true) await this.#recovered(done, progress)
       stretch.faultsDone = place + 1
     }
+  }
+
+  /** A takeover needs two: on a busy machine a dead process' replacement may take longer to start than the ledger to go on. */
+  async #somebodyToTakeOver(engines: Engines): Promise<void> {
+    const wanted = Math.min(2, this.#options.processes ?? PROCESSES)
+    await waitFor(() => engines.running.filter(({ isUp }) => isUp).length >= wanted, START_MAX_MS)
   }
 
   /** Waits until every partition and the publisher have advanced. */

@@ -20,6 +20,7 @@ import type {
 } from './ingest-consumer-options.ts'
 import { partitionKey } from './ingest-consumer-options.ts'
 import { assignersFor, type ConsumerGroupInternals } from './kafkajs-cures.ts'
+import { MembershipPatience } from './membership-patience.ts'
 import type { IngestChunk } from './partition-inbox.ts'
 
 const RESTART_PAUSE_MS = { first: 250, most: 5_000 }
@@ -33,6 +34,7 @@ export class IngestConsumer {
   readonly #partitions: AssignedPartitions
   #consumer: KafkaClient.Consumer | undefined
   #group: ConsumerGroupInternals | undefined
+  readonly #patience = new MembershipPatience()
   #isClaimed = false
   #transition: Promise<void> = Promise.resolve()
   #restarts = 0
@@ -133,11 +135,17 @@ export class IngestConsumer {
 
   async #run(): Promise<void> {
     const options = this.#options
+    const { sessionTimeoutMs = 3_000, rebalanceTimeoutMs = 3_000 } = options
     const consumer = options.kafka.consumer({
       groupId: options.groupId,
       partitionAssigners: assignersFor({
         joining: (group) => {
           if (this.#consumer !== consumer) return
+          // Without an id again: the group has removed it.
+          if (this.#group === group && group.memberId === null) this.#patience.removed()
+          const { factor } = this.#patience
+          group.sessionTimeout = sessionTimeoutMs * factor
+          group.rebalanceTimeout = rebalanceTimeoutMs * factor
           this.#group = group
           this.#lose()
         },
@@ -146,9 +154,9 @@ export class IngestConsumer {
           if (this.#consumer === consumer) this.#partitions.refusedByBroker(topic, partition)
         },
       }),
-      sessionTimeout: options.sessionTimeoutMs ?? 3_000,
+      sessionTimeout: sessionTimeoutMs,
       heartbeatInterval: options.heartbeatIntervalMs ?? 500,
-      rebalanceTimeout: options.rebalanceTimeoutMs ?? 3_000,
+      rebalanceTimeout: rebalanceTimeoutMs,
       maxWaitTimeInMs: options.maxWaitTimeMs ?? 50,
       minBytes: 1,
       maxBytesPerPartition: 1024 * 1024,

@@ -28,7 +28,11 @@ const require = createRequire(import.meta.url)
 /** The part of the client's consumer group that the adapter steers. */
 export interface ConsumerGroupInternals {
   readonly generationId: number
-  readonly memberId: string
+  /** null before the first join, and after the group has removed this member. */
+  readonly memberId: string | null
+  /** What the next join asks for, ms. */
+  sessionTimeout: number
+  rebalanceTimeout: number
   pause(list: { topic: string; partitions: number[] }[]): void
   resume(list: { topic: string; partitions: number[] }[]): void
   seek(position: { topic: string; partition: number; offset: string }): void
