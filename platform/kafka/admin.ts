@@ -6,7 +6,7 @@ import { ConfigurationError, OperatingError } from '#platform/errors.ts'
 import type { Kafka } from './client.ts'
 import { asOperatingError, within } from './client-errors.ts'
 import { kafkajs } from './kafkajs-cures.ts'
-import { OffsetRanges } from './offset-ranges.ts'
+import { OffsetRanges, type PartitionRange } from './offset-ranges.ts'
 
 export interface TopicSpecification {
   name: string
@@ -23,13 +23,6 @@ export interface TopicDifference {
   expected: string
   /** undefined for a topic that isn't there. */
   actual: string | undefined
-}
-
-/** Offsets of one partition: `start` is the first that is kept, `end` the next to be written. */
-export interface PartitionRange {
-  partition: number
-  start: bigint
-  end: bigint
 }
 
 const CHECK_ATTEMPTS_MAX = 16

@@ -2,10 +2,16 @@
  * First and next offsets of many topics in three requests. The client's own call asks topic by topic, three requests each, one after
  * the other: with nine topics, asked twice at each take-over of partitions, that was most of the time until reading went on.
  */
-import type { PartitionRange } from './admin.ts'
 import type { Kafka } from './client.ts'
 import { within } from './client-errors.ts'
 import { type ClusterInternals, clusterOf } from './cluster.ts'
+
+/** Offsets of one partition: `start` is the first that is kept, `end` the next to be written. */
+export interface PartitionRange {
+  partition: number
+  start: bigint
+  end: bigint
+}
 
 const LOOK_UP_TIMEOUT_MS = 5_000
 

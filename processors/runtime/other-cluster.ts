@@ -8,8 +8,9 @@
  */
 import type { LedgerInput } from '#domain/ledger/inputs.ts'
 import { OperatingError } from '#platform/errors.ts'
-import type { KafkaAdmin, PartitionRange } from '#platform/kafka/admin.ts'
+import type { KafkaAdmin } from '#platform/kafka/admin.ts'
 import type { IngestRecord } from '#platform/kafka/ingest-record.ts'
+import type { PartitionRange } from '#platform/kafka/offset-ranges.ts'
 import type { IngestChunk } from '#platform/kafka/partition-inbox.ts'
 import type { RangeReader } from '#platform/kafka/range-reader.ts'
 import type { Adoption, Origin } from '#platform/postgres/clusters.ts'
