@@ -17,6 +17,7 @@ import { registerFaults } from '#cli/commands/faults.ts'
 import { registerGenerate } from '#cli/commands/generate.ts'
 import { registerImport } from '#cli/commands/import.ts'
 import { registerMigrate } from '#cli/commands/migrate.ts'
+import { registerPositions } from '#cli/commands/positions.ts'
 import { registerRecover } from '#cli/commands/recover.ts'
 import { registerPeriods } from '#cli/commands/periods.ts'
 import { registerReviews } from '#cli/commands/reviews.ts'
@@ -41,6 +42,7 @@ const registrations: readonly ((program: Command) => void)[] = [
   registerReviews,
   registerRules,
   registerDlq,
+  registerPositions,
   registerGenerate,
   registerImport,
   registerApi,

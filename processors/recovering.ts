@@ -147,6 +147,7 @@ class Recovery {
         inputs: (all) => new BatchAssembler(this.records, this.decoder(), all),
         applier: this.applier(),
         setEpochs: (cluster, sources) => this.store.setEpochs(cluster, sources),
+        setJumps: (cluster, jumps) => this.store.setJumps(cluster, jumps),
         onMonth: () => createPartitionsAhead(this.pool),
         onBatch: async ({ sequence }) => {
           this.options.onBatch(sequence)
@@ -172,6 +173,7 @@ class Recovery {
   ): Promise<RecoverResult> {
     const { clusterId } = this.options.configuration.ledger
     await this.store.setLastRecords(await lastRecordsOf(this.records, recovered.lastRecords))
+    await this.store.setTurns(clusterId)
     const positions = await this.store.positions(clusterId)
     const counted = INGEST_TOPICS.map(({ name }) => name).filter((name) => name !== TOPICS.ticks.name)
     const waiting = await countWaiting(this.records, clusterId, await this.logs(counted), positions)

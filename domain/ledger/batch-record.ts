@@ -49,6 +49,16 @@ export interface BatchHeader {
   /** Offsets at which a run skips ahead without a record: [source, offset]. */
   readonly skips: readonly (readonly [number, string])[]
   readonly outcomes: Readonly<Record<string, number>>
+  /**
+   * Positions that were set otherwise than by reading on, since the batch before: a partition first seen (from = null), a command, or
+   * a search on another cluster. Absent where there are none.
+   */
+  readonly jumps?: readonly {
+    readonly topic: string
+    readonly partition: number
+    readonly from: string | null
+    readonly to: string
+  }[]
 }
 
 export interface OutputFrame {

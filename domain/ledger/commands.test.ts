@@ -154,14 +154,60 @@ describe('a dead letter', () => {
   })
 })
 
-describe('skipping a part of a partition', () => {
-  const skip = (subject: string, parameters: Record<string, string>) =>
-    decide(administrative({ kind: 'partition.skip', subject, parameters }))
+describe('a position', () => {
+  const at = (offset: bigint, ...inputs: CommandInput[]) => {
+    const ledger = new MemoryLedger()
+    ledger.positions.set('transactions:3', offset)
+    ledger.apply(inputs)
+    const outcomes = ledger.commandEffects.map(({ outcome, refusal }) => refusal ?? outcome)
+    return { outcomes, position: ledger.positions.get('transactions:3'), letters: ledger.deadLetters }
+  }
+  const set = (
+    kind: string,
+    parameters: Record<string, string>,
+    changes: Partial<AdministrativeCommand> = {},
+  ) => administrative({ id: randomId(), kind, subject: 'transactions:3', parameters, ...changes })
+  let ids = 0
+  const randomId = () => `position-${ids++}`
 
-  it('needs a partition and a range', () => {
-    expect(skip('transactions:3', { from: '5', to: '6' })).toEqual(['applied'])
-    expect(skip('transactions', { from: '5', to: '6' })).toEqual(['subject_invalid'])
-    expect(skip('transactions:3', { from: '6', to: '6' })).toEqual(['parameters_invalid'])
-    expect(skip('transactions:3', { from: '6' })).toEqual(['parameters_invalid'])
+  it('is skipped forward only, from where it is; what was passed is a dead letter', () => {
+    const good = at(5n, set('partition.skip', { from: '5', to: '9' }))
+    expect(good).toMatchObject({ outcomes: ['applied'], position: 9n })
+    expect(good.letters).toEqual(new Map([['transactions:3:8', 'open']]))
+    for (const [parameters, refusal] of [
+      [{ from: '4', to: '9' }, 'position_changed'],
+      [{ from: '5', to: '4' }, 'parameters_invalid'],
+      [{ from: '5', to: '5' }, 'parameters_invalid'],
+      [{ from: '5' }, 'parameters_invalid'],
+      [{ from: '5', to: '-1' }, 'parameters_invalid'],
+    ] as [Record<string, string>, string][]) {
+      const bad = at(5n, set('partition.skip', parameters))
+      expect(bad).toMatchObject({ outcomes: [refusal], position: 5n })
+      expect(bad.letters.size).toBe(0)
+    }
+  })
+
+  it('is moved in both directions, once', () => {
+    expect(at(5n, set('partition.move', { from: '5', to: '0' }))).toMatchObject({
+      outcomes: ['applied'],
+      position: 0n,
+    })
+    const twice = at(
+      5n,
+      set('partition.move', { from: '5', to: '9' }),
+      set('partition.move', { from: '5', to: '7' }),
+    )
+    expect(twice).toMatchObject({ outcomes: ['applied', 'position_changed'], position: 9n })
+  })
+
+  it('that nobody knows, or that the command came by, is not', () => {
+    const parameters = { from: '0', to: '9' }
+    for (const [subject, refusal] of [
+      ['transactions:4', 'position_changed'],
+      ['commands:0', 'subject_invalid'],
+      ['transactions', 'subject_invalid'],
+    ]) {
+      expect(at(5n, set('partition.move', parameters, { subject: subject! })).outcomes).toEqual([refusal])
+    }
   })
 })

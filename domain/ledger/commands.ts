@@ -15,16 +15,26 @@ import {
 } from '../transactions/limits.ts'
 import type { Refusal } from '../transactions/outcomes.ts'
 import { validateCommand } from '../transactions/validate.ts'
-import { deadLetterPosition, mayDiscard } from './dead-letters.ts'
+import { addDeadLetter, deadLetterPosition, mayDiscard } from './dead-letters.ts'
 import type { CommandInput, InputPosition } from './inputs.ts'
-import type { BatchEffects, CommandOutcome, LedgerState } from './state.ts'
+import type { BatchEffects, CommandOutcome, LedgerState, PositionMove } from './state.ts'
 
-/** `dead_letter.*`: subject topic:partition:offset. `partition.skip`: subject topic:partition. */
-export const COMMAND_KINDS = ['dead_letter.discard', 'dead_letter.retried', 'partition.skip'] as const
+/** `dead_letter.*`: subject topic:partition:offset. `partition.*`: subject topic:partition. */
+export const COMMAND_KINDS = [
+  'dead_letter.discard',
+  'dead_letter.retried',
+  'partition.skip',
+  'partition.move',
+] as const
 export type CommandKind = (typeof COMMAND_KINDS)[number]
 
 /** Changes state and effects; a reason instead where it may not. */
-type Decider = (state: LedgerState, effects: BatchEffects, command: AdministrativeCommand) => Refusal | null
+type Decider = (
+  state: LedgerState,
+  effects: BatchEffects,
+  command: AdministrativeCommand,
+  position: InputPosition,
+) => Refusal | null
 
 const HASH_DIGITS = 32
 
@@ -60,16 +70,16 @@ export const decideCommand = (state: LedgerState, effects: BatchEffects, input: 
   } else if (claimed !== undefined) {
     decided(state, effects, input, { content, outcome: 'rejected', refusal: 'id_conflict', claims: false })
   } else {
-    const refusal = apply(state, effects, command)
+    const refusal = apply(state, effects, command, input)
     const outcome = refusal === null ? 'applied' : 'rejected'
     decided(state, effects, input, { content, outcome, refusal, claims: true })
     state.commands.set(command.id, { content })
   }
 }
 
-const apply: Decider = (state, effects, command) => {
+const apply: Decider = (state, effects, command, position) => {
   if (!Object.hasOwn(DECIDERS, command.kind)) return 'unknown_command'
-  return DECIDERS[command.kind as CommandKind](state, effects, command)
+  return DECIDERS[command.kind as CommandKind](state, effects, command, position)
 }
 
 const discard: Decider = (state, _effects, command) => {
@@ -89,23 +99,66 @@ const retried: Decider = (state, _effects, command) => {
   return null
 }
 
-const PARTITION = /^[a-zA-Z0-9._-]{1,200}:(0|[1-9]\d{0,8})$/
+const PARTITION = /^([a-zA-Z0-9._-]{1,200}):(0|[1-9]\d{0,8})$/
 const OFFSET = /^(0|[1-9]\d{0,17})$/
 
-/** Parameters from, to: the offsets [from, to) that are passed without their records being applied. */
-const skip: Decider = (_state, _effects, command) => {
-  if (!PARTITION.test(command.subject)) return 'subject_invalid'
-  const { from, to } = command.parameters
-  if (from === undefined || to === undefined || !OFFSET.test(from) || !OFFSET.test(to)) {
+/**
+ * Parameters from, to: reading goes on at `to` instead of `from`, which must be where the partition stands. Never the partition that
+ * the command itself came by: where it stands changes with the command.
+ */
+const moveOf = (
+  state: LedgerState,
+  { subject, parameters }: AdministrativeCommand,
+  own: InputPosition,
+): PositionMove | Refusal => {
+  const [, topic, partition] = PARTITION.exec(subject) ?? []
+  if (topic === undefined || subject === `${own.topic}:${own.partition}`) return 'subject_invalid'
+  const { from, to } = parameters
+  if (from === undefined || to === undefined || !OFFSET.test(from) || !OFFSET.test(to) || from === to) {
     return 'parameters_invalid'
   }
-  return BigInt(from) < BigInt(to) ? null : 'parameters_invalid'
+  if (state.positions.get(subject) !== BigInt(from)) return 'position_changed'
+  return { topic, partition: Number(partition), from: BigInt(from), to: BigInt(to) }
+}
+
+const move: Decider = (state, effects, command, own) => {
+  const moved = moveOf(state, command, own)
+  if (typeof moved === 'string') return moved
+  effects.moves.push(moved)
+  state.positions.set(command.subject, moved.to)
+  return null
+}
+
+const NO_BYTES = Buffer.alloc(0)
+
+/** Forward only. The offsets [from, to) are a dead letter without bytes, so that no record is unaccounted for. */
+const skip: Decider = (state, effects, command, own) => {
+  const moved = moveOf(state, command, own)
+  if (typeof moved === 'string') return moved
+  const { topic, partition, from, to } = moved
+  if (from > to) return 'parameters_invalid'
+  addDeadLetter(state, effects, {
+    index: effects.nextIndex++,
+    letter: {
+      reason: 'skipped',
+      detail: `offsets ${from} to ${to - 1n}, passed by the command ${command.id}`,
+      key: null,
+      value: null,
+      valueBytes: 0,
+      valueSha256: hash('sha256', NO_BYTES, 'buffer'),
+      contentType: null,
+      firstOffset: from,
+    },
+    position: { topic, partition, offset: to - 1n },
+  })
+  return move(state, effects, command, own)
 }
 
 const DECIDERS: Readonly<Record<CommandKind, Decider>> = {
   'dead_letter.discard': discard,
   'dead_letter.retried': retried,
   'partition.skip': skip,
+  'partition.move': move,
 }
 
 const decided = (

@@ -14,7 +14,7 @@ import { decideTransaction } from './transactions.ts'
 
 /**
  * Decides the inputs in order. `effects.consumed` says how many were decided: all, unless a tick's expiries filled the
- * batch (then `state.expiring` is set and the next batch goes on with them before anything else).
+ * batch (then `state.expiring` is set and the next batch goes on with them before anything else), or a command moved a position.
  */
 export const decideBatch = (state: LedgerState, inputs: readonly LedgerInput[]): BatchEffects => {
   const effects = emptyEffects()
@@ -26,7 +26,8 @@ export const decideBatch = (state: LedgerState, inputs: readonly LedgerInput[]):
   for (const input of inputs) {
     decideInput(state, effects, input)
     effects.consumed += 1
-    if (!passTime(state, effects, input)) break
+    // Whoever reads a partition that was moved has to take it anew.
+    if (!passTime(state, effects, input) || effects.moves.length > 0) break
   }
   return finished(state, effects)
 }

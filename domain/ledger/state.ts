@@ -231,6 +231,14 @@ export interface NotificationEffect {
   readonly recordedAt: number
 }
 
+/** A partition that is read on from elsewhere, by a command. */
+export interface PositionMove {
+  readonly topic: string
+  readonly partition: number
+  readonly from: bigint
+  readonly to: bigint
+}
+
 /** What was decided about one record of the `commands` topic. */
 export interface CommandEffect {
   readonly index: number
@@ -267,6 +275,7 @@ export interface BatchEffects {
   readonly notifications: NotificationEffect[]
   readonly deadLetters: DeadLetterEffect[]
   readonly commands: CommandEffect[]
+  readonly moves: PositionMove[]
   /** Keys of ids that were taken so long ago that they count as free: with all that hangs on them they go before anything is written. */
   readonly forgotten: Set<string>
   nextIndex: number
@@ -284,6 +293,7 @@ export const emptyEffects = (): BatchEffects => ({
   notifications: [],
   deadLetters: [],
   commands: [],
+  moves: [],
   forgotten: new Set(),
   nextIndex: 0,
 })

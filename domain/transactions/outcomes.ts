@@ -91,6 +91,8 @@ export const DEAD_LETTER_REASONS = [
   'batch_undecodable',
   // A tick whose time is beyond the broker's own.
   'tick_ahead',
+  // Offsets that an operator's command passed over.
+  'skipped',
 ] as const
 export type DeadLetterReason = (typeof DEAD_LETTER_REASONS)[number]
 
@@ -118,5 +120,7 @@ export const REFUSALS = [
   'parameters_invalid',
   'dead_letter_unknown',
   'dead_letter_closed',
+  // Where a partition stands isn't where the command says.
+  'position_changed',
 ] as const
 export type Refusal = (typeof REFUSALS)[number]

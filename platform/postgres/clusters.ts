@@ -111,6 +111,11 @@ const takeTurn = async (
        published_before = excluded.published_before, entered_at = now()`,
     [clusterId],
   )
+  if (last !== undefined) return
+  // Positions from before clusters took turns.
+  await client.query(
+    `update ingest_offsets o set turn = c.turn from kafka_clusters c where c.cluster_id = o.cluster_id and o.turn = 0`,
+  )
 }
 
 /** A partition whose history is on another cluster, and where it ended there. */
@@ -192,11 +197,13 @@ export const adoptPartition = async (
   try {
     await pool.query(
       `with known as (update kafka_clusters set known = known or $8 where cluster_id = $1 returning turn)
-       insert into ingest_offsets (cluster_id, topic, partition, next_offset, last_offset, last_hash, last_timestamp_ms, turn)
-       select $1, $2, $3, $4, $5, $6, $7, turn from known
+       insert into ingest_offsets (cluster_id, topic, partition, next_offset, last_offset, last_hash, last_timestamp_ms, turn,
+         jumped_to)
+       select $1, $2, $3, $4, $5, $6, $7, turn, nullif($4::bigint, 0) from known
        on conflict (cluster_id, topic, partition) do update set next_offset = excluded.next_offset,
          last_offset = excluded.last_offset, last_hash = excluded.last_hash, last_timestamp_ms = excluded.last_timestamp_ms,
-         turn = excluded.turn, epoch = ingest_offsets.epoch + 1
+         turn = excluded.turn, epoch = ingest_offsets.epoch + 1,
+         jumped_from = ingest_offsets.next_offset, jumped_to = nullif(excluded.next_offset, ingest_offsets.next_offset)
        where ingest_offsets.turn < excluded.turn`,
       [
         clusterId,
@@ -208,6 +215,21 @@ export const adoptPartition = async (
         timestampMs,
         isProof,
       ],
+    )
+  } catch (error) {
+    throw asOperatingError(error)
+  }
+}
+
+/**
+ * From now on it counts no longer that more was noted as published than Kafka has: publishing goes on behind what is there.
+ * @throws UnreachableError
+ */
+export const acceptPublished = async (pool: Pick<pg.Pool, 'query'>): Promise<void> => {
+  try {
+    await pool.query(
+      `update kafka_clusters set published_before = (select published_sequence from publisher_progress)
+       where turn = (select max(turn) from kafka_clusters)`,
     )
   } catch (error) {
     throw asOperatingError(error)

@@ -159,6 +159,26 @@ export class RecoveryStore {
     )
   }
 
+  /** Sets positions anew, for the next batch to tell; makes their rows where there are none. */
+  async setJumps(
+    cluster: string,
+    jumps: readonly { topic: string; partition: number; from: string | null; to: string }[],
+  ): Promise<void> {
+    await this.query(
+      `insert into ingest_offsets (cluster_id, topic, partition, next_offset, jumped_from, jumped_to)
+       select $1, t, p, n, f, n from unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) as u (t, p, f, n)
+       on conflict (cluster_id, topic, partition) do update set next_offset = excluded.next_offset,
+         jumped_from = excluded.jumped_from, jumped_to = excluded.jumped_to`,
+      [
+        cluster,
+        jumps.map(({ topic }) => topic),
+        jumps.map(({ partition }) => partition),
+        jumps.map(({ from }) => from),
+        jumps.map(({ to }) => to),
+      ],
+    )
+  }
+
   /** Notes what was applied last of each partition, so that a topic made anew is noticed. */
   async setLastRecords(records: readonly LastRecordOf[]): Promise<void> {
     for (const { cluster, topic, partition, offset, hash, timestampMs } of records) {
@@ -179,6 +199,21 @@ export class RecoveryStore {
            updated_at = now())
        update ledger_head set timeline = $1, logic_version = abs(logic_version)`,
       [String(options.timeline), String(options.published)],
+    )
+  }
+
+  /** Gives the clusters that have none their turns, the configured one the last, and their positions these turns (kafka_clusters). */
+  async setTurns(clusterId: string): Promise<void> {
+    const others = (await this.clusters()).filter((cluster) => cluster !== clusterId)
+    for (const cluster of [...others, clusterId]) {
+      await this.query(
+        `insert into kafka_clusters (cluster_id, turn, known)
+         select $1, coalesce((select max(turn) from kafka_clusters), 0) + 1, true on conflict do nothing`,
+        [cluster],
+      )
+    }
+    await this.query(
+      'update ingest_offsets o set turn = c.turn from kafka_clusters c where c.cluster_id = o.cluster_id and o.turn = 0',
     )
   }
 

@@ -138,6 +138,8 @@ export class BatchApplier {
     // A batch ahead overtakes whoever waits for the head.
     if (this.context.clock.monotonicMs() - this.turnStartedMs > TURN_MS) return null
     this.checkHead(known.head)
+    // Where one was set otherwise than by reading on, the tables say so and the batch has to tell it.
+    if (!selection.every((part) => followsOn(known.head.positions, selection, part))) return null
     const inputs = selection.flatMap((part) => part.inputs)
     const reached = new Map(selection.map((part) => [nameOf(part.claim), part.inputs.at(-1)!.offset + 1n]))
     const clock = phaseClock(this.context.clock)
@@ -188,6 +190,8 @@ export class BatchApplier {
     this.underWay += 1
     this.known = { head: headAfter(head, state, batch.hash), cache }
     keep(cache, state, this.context.accountsMax)
+    // The next batch has to tell them, and learns of them from the tables.
+    if (effects.moves.length > 0) this.forget()
     if (effects.decisions.some((decision) => !decision.claims && decision.cause === 'transaction'))
       this.checkIdsFor = CHECK_IDS_BATCHES
     const { sequence } = state
@@ -215,8 +219,8 @@ export class BatchApplier {
     const { session, ledger, schemas, encoders } = this.context
     writeOutputs(this.writer, encoders, state, effects)
     const { clusterId: cluster } = session
-    const { logicVersion: logic } = head
-    const parts = { ledger, cluster, logic, schemas, selection, progress, state, effects }
+    const { logicVersion: logic, jumps = [] } = head
+    const parts = { ledger, cluster, logic, schemas, selection, progress, state, effects, jumps }
     const header = Buffer.from(JSON.stringify(headerOf(parts)), 'utf8')
     const payload = this.writer.frames()
     return {
@@ -278,6 +282,8 @@ const headAfter = (head: LockedHead, state: LedgerState, hash: Buffer): LockedHe
   accountsCount: state.accountsCount,
   cardsCount: state.cardsCount,
   positions: state.positions,
+  // Told by this batch.
+  jumps: [],
 })
 
 /** With ids unchecked, with ids checked, and once more for a head that moved. */
@@ -290,6 +296,15 @@ const STAY_BEHIND_BATCHES = 50
 
 const nameOf = (claim: { readonly topic: string; readonly partition: number }): string =>
   `${claim.topic}:${claim.partition}`
+
+/** Whether a part begins where the partition stands; later parts of one partition follow the first. */
+const followsOn = (
+  positions: ReadonlyMap<string, bigint>,
+  selection: readonly PartitionInputs[],
+  part: PartitionInputs,
+): boolean =>
+  selection.find(({ claim }) => claim === part.claim) !== part ||
+  (positions.get(nameOf(part.claim)) ?? 0n) === part.from
 
 const isFailedSwap = (error: unknown, what: string): boolean =>
   error instanceof OperatingError && error.code === 'compare_and_swap_failed' && error.message.includes(what)

@@ -90,6 +90,8 @@ class SegmentWriter {
   private readonly keys: ReturnType<typeof archiveKeys>
   /** By 'topic:partition'. */
   private readonly ranges = new Map<string, Range>()
+  /** Positions that were set anew, by name. */
+  private readonly jumped = new Map<string, string>()
   private readonly schemaIds = new Set<number>()
 
   constructor(context: SegmentContext, previous: KeptManifest | null, head: ArchivableHead, folder: string) {
@@ -194,7 +196,7 @@ class SegmentWriter {
     }
   }
 
-  /** Adds what a batch read. @returns false where it read from another cluster: the next segment begins with it. */
+  /** Adds what a batch read. @returns false where it read from another cluster, or behind a jump: the next segment begins with it. */
   private takeRanges(batch: StoredBatch, isFirst: boolean): boolean {
     const header = JSON.parse(batch.header.toString('utf8')) as BatchHeader
     if (header.cluster !== this.context.cluster) {
@@ -204,11 +206,16 @@ class SegmentWriter {
         `batch ${batch.sequence} was read from the cluster ${header.cluster}, this archiver reads ${this.context.cluster}: archive it there first`,
       )
     }
+    const jumps = header.jumps ?? []
+    // A range is read without a gap: behind one, the next segment begins.
+    if (!isFirst && jumps.some(({ topic, partition }) => this.ranges.has(`${topic}:${partition}`)))
+      return false
+    for (const { topic, partition, to } of jumps) this.jumped.set(`${topic}:${partition}`, to)
     const before = this.previous?.manifest.positions[header.cluster] ?? {}
     for (const { topic, partition, from, next } of header.sources) {
       const name = `${topic}:${partition}`
       const range = this.ranges.get(name)
-      const expected = range === undefined ? before[name] : String(range.next)
+      const expected = range === undefined ? (this.jumped.get(name) ?? before[name]) : String(range.next)
       if (expected !== undefined && expected !== from) {
         throw new IncidentError(
           'batch_gap',
@@ -292,7 +299,7 @@ class SegmentWriter {
   private positions(): Manifest['positions'] {
     const before = this.previous?.manifest.positions ?? {}
     const { cluster } = this.context
-    const own: Record<string, string> = { ...before[cluster] }
+    const own: Record<string, string> = { ...before[cluster], ...Object.fromEntries(this.jumped) }
     for (const [name, { next }] of this.ranges) own[name] = String(next)
     return { ...before, [cluster]: own }
   }

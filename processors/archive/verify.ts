@@ -151,6 +151,9 @@ class Verifier {
       hash = batch.hash.toString('hex')
       this.batches += 1n
       const header = JSON.parse(batch.header.toString('utf8')) as BatchHeader
+      const own = { ...this.positions[header.cluster] }
+      for (const { topic, partition, to } of header.jumps ?? []) own[`${topic}:${partition}`] = to
+      if (header.jumps !== undefined) this.positions = { ...this.positions, [header.cluster]: own }
       for (const { topic, partition, from, next } of header.sources) {
         const name = `${topic}:${partition}`
         const range = ranges.get(name)

@@ -44,14 +44,23 @@ export interface HistoryPlan {
 
 /** Adds ranges that follow each other into one a partition. */
 export class RangeCollector {
-  private readonly byName = new Map<string, { -readonly [key in keyof RecordedRange]: RecordedRange[key] }>()
+  private readonly all: { -readonly [key in keyof RecordedRange]: RecordedRange[key] }[] = []
+  /** By name, the range that is read now; none behind a jump. */
+  private readonly current = new Map<string, (typeof this.all)[number]>()
+
+  /** The next range of a partition may begin anywhere: its position was set anew. */
+  jump({ cluster, topic, partition }: Pick<RecordedRange, 'cluster' | 'topic' | 'partition'>): void {
+    this.current.delete(`${cluster}/${topic}:${partition}`)
+  }
 
   /** @throws IncidentError `recover_gap` where a range doesn't begin where the last one ended */
   add(range: RecordedRange): void {
     const name = `${range.cluster}/${range.topic}:${range.partition}`
-    const known = this.byName.get(name)
+    const known = this.current.get(name)
     if (known === undefined) {
-      this.byName.set(name, { ...range })
+      const added = { ...range }
+      this.current.set(name, added)
+      this.all.push(added)
       return
     }
     if (known.next !== range.from) {
@@ -63,8 +72,9 @@ export class RangeCollector {
     known.next = range.next
   }
 
+  /** A partition has several where its position was set anew, in the order in which they are read. */
   get ranges(): RecordedRange[] {
-    return [...this.byName.values()]
+    return this.all
   }
 }
 
@@ -105,6 +115,8 @@ export interface ArchivedHistory {
         readonly from: string
         readonly next: string
       }[]
+      /** By cluster and 'topic:partition': how far they are archived. */
+      readonly positions: Readonly<Record<string, Readonly<Record<string, string>>>>
     }
   }>
 }
@@ -129,15 +141,26 @@ export const recordedHistory = (archive: ArchivedHistory | null, topic: BatchTop
     let last = sequence
     let timeline = 0n
     let genesis: HistoryPlan['genesis'] = null
+    let archived: Readonly<Record<string, Readonly<Record<string, string>>>> = {}
     for await (const { manifest } of archive?.manifests() ?? []) {
+      const before = archived
+      archived = manifest.positions
       timeline = timeline < BigInt(manifest.timeline) ? BigInt(manifest.timeline) : timeline
       if (manifest.genesis !== null) {
         genesis = { tickMs: manifest.genesis.tick_ms, logicVersion: manifest.genesis.logic_version }
       }
       if (BigInt(manifest.batches.last) <= sequence) continue
       for (const { topic: name, partition, from, next } of manifest.records) {
-        const range = { topic: name, partition, from: BigInt(from), next: BigInt(next) }
-        collector.add({ cluster: manifest.cluster, ...range })
+        const range = {
+          cluster: manifest.cluster,
+          topic: name,
+          partition,
+          from: BigInt(from),
+          next: BigInt(next),
+        }
+        // Its batches say that the position was set anew, and are believed by their hashes.
+        if (before[manifest.cluster]?.[`${name}:${partition}`] !== from) collector.jump(range)
+        collector.add(range)
       }
       last = BigInt(manifest.batches.last)
     }
@@ -151,7 +174,8 @@ export const recordedHistory = (archive: ArchivedHistory | null, topic: BatchTop
         genesis = { tickMs: Number(value.genesisTick), logicVersion: Number(value.genesisLogic) }
       }
       last = value.sequence
-      const { cluster, sources } = JSON.parse(value.header.toString('utf8')) as BatchHeader
+      const { cluster, sources, jumps = [] } = JSON.parse(value.header.toString('utf8')) as BatchHeader
+      for (const jump of jumps) collector.jump({ cluster, topic: jump.topic, partition: jump.partition })
       for (const { topic: name, partition, from, next } of sources) {
         collector.add({ cluster, topic: name, partition, from: BigInt(from), next: BigInt(next) })
       }

@@ -29,6 +29,8 @@ export interface RecoveryOptions {
   readonly inputs: (ranges: readonly RecordedRange[]) => RecordedInputs
   readonly applier: RecordedApplier
   readonly setEpochs: (cluster: string, sources: BatchHeader['sources']) => Promise<void>
+  /** Sets positions as they were set before a batch, otherwise than by reading on. */
+  readonly setJumps: (cluster: string, jumps: NonNullable<BatchHeader['jumps']>) => Promise<void>
   /** Called before a batch whose decision time is in another month than the one before. */
   readonly onMonth: () => Promise<void>
   readonly onBatch: (batch: RecordedBatch) => Promise<void>
@@ -115,11 +117,12 @@ const differentRecords = (
 
 const takeEpochs = async (
   options: RecoveryOptions,
-  { cluster, sources }: BatchHeader,
+  { cluster, sources, jumps = [] }: BatchHeader,
   known: Map<string, string>,
 ): Promise<void> => {
   const nameOf = (source: { topic: string; partition: number }): string =>
     `${cluster}/${source.topic}:${source.partition}`
+  if (jumps.length > 0) await options.setJumps(cluster, jumps)
   const changed = sources.filter((source) => known.get(nameOf(source)) !== source.epoch)
   if (changed.length === 0) return
   await options.setEpochs(cluster, changed)

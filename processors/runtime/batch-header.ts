@@ -3,7 +3,11 @@ import { BATCH_FORMAT, type BatchHeader } from '#domain/ledger/batch-record.ts'
 import type { LedgerInput } from '#domain/ledger/inputs.ts'
 import type { BatchEffects, LedgerState } from '#domain/ledger/state.ts'
 import { CANONICAL_VERSION } from '#domain/transactions/canonical.ts'
-import type { ClaimedPartition, PartitionProgress } from '#platform/postgres/ledger-store/store.ts'
+import type {
+  ClaimedPartition,
+  PartitionProgress,
+  PositionJump,
+} from '#platform/postgres/ledger-store/store.ts'
 
 /** Inputs of one partition, in order, as selected for a batch. */
 export interface PartitionInputs {
@@ -26,6 +30,7 @@ export interface HeaderParts {
   readonly progress: readonly PartitionProgress[]
   readonly state: LedgerState
   readonly effects: BatchEffects
+  readonly jumps: readonly PositionJump[]
 }
 
 /** The header of a decided batch. */
@@ -38,6 +43,7 @@ export const headerOf = ({
   progress,
   state,
   effects,
+  jumps,
 }: HeaderParts): BatchHeader => {
   const outcomes: Record<string, number> = {}
   for (const { status } of effects.decisions) outcomes[status] = (outcomes[status] ?? 0) + 1
@@ -76,8 +82,16 @@ export const headerOf = ({
     order,
     skips,
     outcomes,
+    ...(jumps.length === 0 ? {} : { jumps: jumps.map(jumpOf) }),
   }
 }
+
+const jumpOf = ({ topic, partition, from, to }: PositionJump) => ({
+  topic,
+  partition,
+  from: from === null ? null : String(from),
+  to: String(to),
+})
 
 /** How far each partition got: a partition may stand in the selection more than once. */
 export const progressOf = (selection: readonly PartitionInputs[], consumed: number): PartitionProgress[] => {

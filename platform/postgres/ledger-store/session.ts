@@ -15,6 +15,7 @@ import type {
   LockedHead,
   PartitionProgress,
   PartitionToClaim,
+  PositionJump,
   Statements,
   StatementValue,
 } from './store.ts'
@@ -40,7 +41,7 @@ const LOCK_HEAD = `select sequence, hash, tick_ms, pending_ticks, expiring, logi
 // Row locks aren't fair: who asks again at once overtakes those who wait. Advisory locks are granted in the order of asking.
 const WAIT_FOR_TURN = `select pg_advisory_xact_lock('ledger_head'::regclass::oid::bigint)`
 
-const READ_POSITIONS = `select topic, partition, next_offset from ingest_offsets where cluster_id = $1`
+const READ_POSITIONS = `select topic, partition, next_offset, jumped_from, jumped_to from ingest_offsets where cluster_id = $1`
 
 export class LedgerSession implements LedgerStore, Statements {
   private readonly client: pg.Client
@@ -129,8 +130,8 @@ export class LedgerSession implements LedgerStore, Statements {
       )
       await this.query(
         'claim-insert',
-        `insert into ingest_offsets (cluster_id, topic, partition, next_offset, turn)
-         select $1, t, p, o, coalesce((select turn from kafka_clusters where cluster_id = $1), 0)
+        `insert into ingest_offsets (cluster_id, topic, partition, next_offset, turn, jumped_to)
+         select $1, t, p, o, coalesce((select turn from kafka_clusters where cluster_id = $1), 0), nullif(o, 0)
          from unnest($2::text[], $3::int[], $4::bigint[]) as u (t, p, o) on conflict do nothing`,
         [this.clusterId, topics, numbers, partitions.map((p) => String(p.initialOffset))],
       )
@@ -238,9 +239,11 @@ interface PositionRow {
   topic: string
   partition: number
   next_offset: string
+  jumped_from: string | null
+  jumped_to: string | null
 }
 
-interface ClaimRow extends PositionRow {
+interface ClaimRow extends Omit<PositionRow, 'jumped_from' | 'jumped_to'> {
   epoch: string
   last_offset: string | null
   last_hash: Buffer | null
@@ -268,4 +271,19 @@ const lockedHead = (row: HeadRow, positions: readonly PositionRow[]): LockedHead
   cardsCount: Number(row.cards_count),
   timeline: BigInt(row.timeline),
   positions: new Map(positions.map((p) => [`${p.topic}:${p.partition}`, BigInt(p.next_offset)])),
+  jumps: positions
+    .filter((p) => p.jumped_to !== null)
+    .map(jumpOf)
+    .sort(byPartition),
 })
+
+const jumpOf = ({ topic, partition, jumped_from: from, jumped_to: to }: PositionRow): PositionJump => ({
+  topic,
+  partition,
+  from: from === null ? null : BigInt(from),
+  to: BigInt(to!),
+})
+
+/** The same order whenever the same are told: they are hashed. */
+const byPartition = (a: PositionJump, b: PositionJump): number =>
+  a.topic === b.topic ? a.partition - b.partition : a.topic < b.topic ? -1 : 1

@@ -9,6 +9,15 @@ import type { BatchNeeds } from '#domain/ledger/needs.ts'
 import type { AccountState, BatchEffects, LedgerState } from '#domain/ledger/state.ts'
 import type { TickState } from '#domain/time/pending-ticks.ts'
 
+/** A position that was set otherwise than by reading on. */
+export interface PositionJump {
+  readonly topic: string
+  readonly partition: number
+  /** null: it was never read before. */
+  readonly from: bigint | null
+  readonly to: bigint
+}
+
 /** The head row and the offset rows of this cluster, as locked. */
 export interface LockedHead {
   readonly sequence: bigint
@@ -22,6 +31,8 @@ export interface LockedHead {
   readonly timeline: bigint
   /** 'topic:partition' → next offset, for every partition of this cluster. */
   readonly positions: Map<string, bigint>
+  /** Those of them that no batch has told yet. */
+  readonly jumps?: readonly PositionJump[]
 }
 
 export interface ClaimedPartition {

@@ -10,7 +10,7 @@ import {
   uuidArray,
 } from '../binary-arrays.ts'
 import { toJson } from './json-rows.ts'
-import type { Statements } from './store.ts'
+import type { LockedHead, Statements } from './store.ts'
 import type { Pending } from './write-accounts.ts'
 
 /** Ids that are free again (domain/ledger/horizons.ts) leave nothing behind that their next owner could be taken for. */
@@ -175,5 +175,46 @@ export const writeCommands = (
         timestampArray(commands.map((c) => c.recordedAt)),
       ],
     ),
+  )
+}
+
+/** The batch's header tells them: from now on they are history. */
+export const writeToldJumps = (session: Statements, pending: Pending, { jumps = [] }: LockedHead): void => {
+  if (jumps.length === 0) return
+  pending.push(
+    session.query(
+      'tell-jumps',
+      `update ingest_offsets o set jumped_from = null, jumped_to = null from unnest($2::text[], $3::int[], $4::bigint[]) as u (t, p, n)
+       where o.cluster_id = $1 and o.topic = u.t and o.partition = u.p and o.jumped_to = u.n`,
+      [
+        session.clusterId,
+        textArray(jumps.map((j) => j.topic)),
+        int4Array(jumps.map((j) => j.partition)),
+        int8Array(jumps.map((j) => j.to)),
+      ],
+    ),
+  )
+}
+
+// What was hashed before is no longer what stands before the position; its time is still that of the last applied record.
+const MOVE_POSITIONS = `with moved as (
+    update ingest_offsets o set next_offset = u.n, epoch = epoch + 1, last_offset = null, last_hash = null, incident = null,
+      jumped_from = u.f, jumped_to = u.n
+    from unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) as u (t, p, f, n)
+    where o.cluster_id = $1 and o.topic = u.t and o.partition = u.p and o.next_offset = u.f returning 1)
+  select require_rows('moved positions', $6, (select count(*) from moved))`
+
+/** Positions that commands moved: whoever reads the partitions has to take them anew. */
+export const writeMoves = (session: Statements, pending: Pending, { moves }: BatchEffects): void => {
+  if (moves.length === 0) return
+  pending.push(
+    session.query('move-positions', MOVE_POSITIONS, [
+      session.clusterId,
+      textArray(moves.map((m) => m.topic)),
+      int4Array(moves.map((m) => m.partition)),
+      int8Array(moves.map((m) => m.from)),
+      int8Array(moves.map((m) => m.to)),
+      moves.length,
+    ]),
   )
 }

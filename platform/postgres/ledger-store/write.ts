@@ -20,8 +20,10 @@ import {
   writeDeadLetters,
   writeForgotten,
   writeHolds,
+  writeMoves,
   writeReversals,
   writeRules,
+  writeToldJumps,
 } from './write-rare.ts'
 
 const placeIn = (list: readonly string[]): ((word: string) => number) => {
@@ -60,7 +62,9 @@ export const commitBatch = async (
   writeDeadLetters(session, pending, state, effects)
   writeCommands(session, pending, state, effects)
   pending.push(insertBatch(session, head, state, batch))
+  writeToldJumps(session, pending, head)
   pending.push(advanceOffsets(session, progress))
+  writeMoves(session, pending, effects)
   pending.push(advanceHead(session, head, state, batch))
   const commit = session.query('commit', 'commit')
   pending.push(commit)

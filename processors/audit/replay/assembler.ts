@@ -95,7 +95,8 @@ class InputStream {
 export class BatchAssembler implements InputSource {
   private readonly source: RecordSource
   private readonly decode: RecordDecoder
-  private readonly ranges: ReadonlyMap<string, RecordRange>
+  /** By name, those that are still to be read, the one that is read now first. */
+  private readonly ranges = new Map<string, RecordRange[]>()
   private readonly streams = new Map<string, InputStream>()
   private turn: Promise<unknown> = Promise.resolve()
 
@@ -103,7 +104,11 @@ export class BatchAssembler implements InputSource {
   constructor(source: RecordSource, decode: RecordDecoder, ranges: readonly RecordRange[]) {
     this.source = source
     this.decode = decode
-    this.ranges = new Map(ranges.map((range) => [rangeName(range), range]))
+    for (const range of ranges) {
+      const list = this.ranges.get(rangeName(range))
+      if (list === undefined) this.ranges.set(rangeName(range), [range])
+      else list.push(range)
+    }
   }
 
   /** May be asked for several batches at once: they are done one after the other. @throws OperatingError as RecordSource.read and the decoder */
@@ -118,6 +123,7 @@ export class BatchAssembler implements InputSource {
     const problems: RecordProblem[] = []
     const skips = skipsOf(batch)
     for (const source of batch.sources) {
+      await this.jump(batch.cluster, source)
       problems.push(
         ...(await this.passed(batch.cluster, source, BigInt(source.from), 'a record of no batch')),
       )
@@ -150,6 +156,17 @@ export class BatchAssembler implements InputSource {
     return { inputs, problems }
   }
 
+  /** Where the position was set anew, reading goes on with the partition's next range. */
+  private async jump(cluster: string, source: BatchOrder['sources'][number]): Promise<void> {
+    const name = rangeName({ cluster, ...source })
+    const [now, next] = this.ranges.get(name) ?? []
+    const from = BigInt(source.from)
+    if (next?.from !== from || (now!.from <= from && from < now!.next)) return
+    await this.streams.get(name)?.end()
+    this.streams.delete(name)
+    this.ranges.get(name)!.shift()
+  }
+
   /** Goes on to an offset; what lies before it and wasn't taken is a problem each. */
   private async passed(
     cluster: string,
@@ -178,7 +195,7 @@ export class BatchAssembler implements InputSource {
     const name = rangeName({ cluster, topic, partition })
     let stream = this.streams.get(name)
     if (stream === undefined) {
-      const range = this.ranges.get(name)
+      const range = this.ranges.get(name)?.[0]
       if (range === undefined)
         throw new OperatingError('batch_damaged', `${name} isn't among the ranges of the plan`)
       stream = new InputStream(this.source, this.decode, range)

@@ -9,6 +9,7 @@ export interface ReplayPlan {
   /** Batches with after < sequence ≤ through. */
   readonly after: bigint
   readonly through: bigint
+  /** A partition has several where its position was set anew, in the order in which they are read. */
   readonly ranges: readonly RecordRange[]
   readonly batches: number
   /** Records and skipped stretches. */
@@ -21,7 +22,9 @@ export const planReplay = async (
   after: bigint,
   through: bigint,
 ): Promise<ReplayPlan> => {
-  const ranges = new Map<string, RecordRange>()
+  const ranges: RecordRange[] = []
+  /** By name, the place of the range that is read now; none behind a jump. */
+  const current = new Map<string, number>()
   let count = 0
   let inputs = 0
   for await (const chunk of batches.headers(after, through)) {
@@ -32,14 +35,18 @@ export const planReplay = async (
     for (const { header } of chunk) {
       count += 1
       for (const [, size] of header.order) inputs += size
+      const { cluster } = header
+      for (const { topic, partition } of header.jumps ?? [])
+        current.delete(rangeName({ cluster, topic, partition }))
       for (const { topic, partition, from, next } of header.sources) {
-        const range = { cluster: header.cluster, topic, partition, from: BigInt(from), next: BigInt(next) }
-        const known = ranges.get(rangeName(range))
-        ranges.set(rangeName(range), known === undefined ? range : { ...known, next: range.next })
+        const range = { cluster, topic, partition, from: BigInt(from), next: BigInt(next) }
+        const place = current.get(rangeName(range))
+        if (place !== undefined) ranges[place] = { ...ranges[place]!, next: range.next }
+        else current.set(rangeName(range), ranges.push(range) - 1)
       }
     }
   }
-  return { after, through, ranges: [...ranges.values()], batches: count, inputs }
+  return { after, through, ranges, batches: count, inputs }
 }
 
 /** Sets the positions that partitions began at, where a replay begins at the ledger's beginning. */

@@ -67,6 +67,9 @@ export class Replayer {
     const chain = this.chainProblem(stored)
     // Behind a gap the rest is still worth looking at.
     memory.sequence = stored.sequence - 1n
+    for (const { topic, partition, to } of header.jumps ?? []) {
+      memory.positionsOf(header.cluster).set(`${topic}:${partition}`, BigInt(to))
+    }
     const state = memory.stateFor(assembled.inputs, header.cluster)
     const effects = decideBatch(state, assembled.inputs)
     writeOutputs(this.writer, encoders, state, effects)
