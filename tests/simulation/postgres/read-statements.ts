@@ -35,7 +35,13 @@ const readPositions: Statement = {
   run: ({ tables, values }) =>
     [...tables.offsets.values()]
       .filter((row) => row.cluster === values[0])
-      .map((row) => ({ topic: row.topic, partition: row.partition, next_offset: String(row.nextOffset) })),
+      .map((row) => ({
+        topic: row.topic,
+        partition: row.partition,
+        next_offset: String(row.nextOffset),
+        jumped_from: row.jumpedFrom === null ? null : String(row.jumpedFrom),
+        jumped_to: row.jumpedTo === null ? null : String(row.jumpedTo),
+      })),
 }
 
 const readAccounts: Statement = {

@@ -57,6 +57,8 @@ const claimInsert: Statement = {
         lastOffset: null,
         lastHash: null,
         lastTimestampMs: null,
+        jumpedFrom: null,
+        jumpedTo: BigInt(starts[place]!) || null,
       }
       context.write(put('offsets', key, row))
     }
@@ -105,10 +107,56 @@ const release: Statement = {
   },
 }
 
+/** An offset row as it is after the transaction's own writes so far. */
+const offsetSeen = (context: StatementContext, key: string): OffsetRow | undefined => {
+  const own = context.session.transaction?.writes.findLast((w) => w.table === 'offsets' && w.key === key)
+  return own === undefined ? context.tables.offsets.get(key) : (own.row as OffsetRow)
+}
+
+const tellJumps: Statement = {
+  locks: (context) => claimKeys(context).map(offsetLock),
+  run: (context) => {
+    const told = elementsOf<bigint>(context.values[3])
+    for (const [place, key] of claimKeys(context).entries()) {
+      const row = offsetSeen(context, key)
+      if (row === undefined || row.jumpedTo !== told[place]) continue
+      context.write(put('offsets', key, { ...row, jumpedFrom: null, jumpedTo: null }))
+    }
+    return []
+  },
+}
+
+const movePositions: Statement = {
+  locks: (context) => claimKeys(context).map(offsetLock),
+  run: (context) => {
+    const froms = elementsOf<bigint>(context.values[3])
+    const tos = elementsOf<bigint>(context.values[4])
+    let moved = 0
+    for (const [place, key] of claimKeys(context).entries()) {
+      const row = offsetSeen(context, key)
+      if (row === undefined || row.nextOffset !== froms[place]) continue
+      moved += 1
+      context.write(
+        put('offsets', key, {
+          ...row,
+          nextOffset: tos[place]!,
+          epoch: row.epoch + 1n,
+          lastOffset: null,
+          lastHash: null,
+          jumpedFrom: row.nextOffset,
+          jumpedTo: tos[place]!,
+        }),
+      )
+    }
+    requireRows(context, context.values[5], moved)
+    return []
+  },
+}
+
 const advanceOffsets: Statement = {
   locks: (context) => claimKeys(context).map(offsetLock),
   run: (context) => {
-    const { values, text, tables } = context
+    const { values, text } = context
     const epochs = elementsOf<bigint>(values[3])
     const froms = elementsOf<bigint>(values[4])
     const nexts = elementsOf<bigint>(values[5])
@@ -120,7 +168,7 @@ const advanceOffsets: Statement = {
     const keepsGreatest = /next_offset = greatest\(/.test(text)
     let advanced = 0
     for (const [place, key] of claimKeys(context).entries()) {
-      const row = tables.offsets.get(key)
+      const row = offsetSeen(context, key)
       if (row === undefined) continue
       if (checksEpoch && row.epoch !== epochs[place]) continue
       if (checksFrom && row.nextOffset !== froms[place]) continue
@@ -227,6 +275,8 @@ const STATEMENTS: Readonly<Record<string, Statement>> = {
   'lock-expected-head': lockExpectedHead,
   'advance-offsets': advanceOffsets,
   'advance-head': advanceHead,
+  'tell-jumps': tellJumps,
+  'move-positions': movePositions,
 }
 
 /** What a statement does. @throws Error where the simulation has to learn it */

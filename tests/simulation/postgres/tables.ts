@@ -28,6 +28,8 @@ export interface OffsetRow {
   readonly lastOffset: bigint | null
   readonly lastHash: Buffer | null
   readonly lastTimestampMs: bigint | null
+  readonly jumpedFrom: bigint | null
+  readonly jumpedTo: bigint | null
 }
 
 export interface AccountRow {
