@@ -1,7 +1,6 @@
 /** The audit of what left a ledger, put together: output topics and cache against batch records, and mending them. */
 import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type BatchHeader, FRAME_TOPICS } from '#domain/ledger/batch-record.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
 import { OperatingError, UnreachableError } from '#platform/errors.ts'
 import { KafkaAdmin } from '#platform/kafka/admin.ts'
@@ -19,7 +18,7 @@ import { readAccountIds } from '#platform/postgres/queries/read-account-ids.ts'
 import { readBalances } from '#platform/postgres/queries/read-balances.ts'
 import { type CacheDifference, cacheDifference, readCachedTexts } from '#platform/redis/audit-cache.ts'
 import { closeRedis, openRedis, type RedisClient, untilRedisReady } from '#platform/redis/client.ts'
-import { type Contracts, encoderOf, registerContracts } from '#platform/schema-registry/contracts.ts'
+import { type Contracts, registerContracts } from '#platform/schema-registry/contracts.ts'
 import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
 import { AvroDecoder, writerIdOf } from '#platform/schema-registry/serde.ts'
 import { type TopicDefinition, type TopicKey, TOPICS } from '#schemas/topics.ts'
@@ -32,7 +31,7 @@ import {
 import { bytesOf, type ContentOf } from './audit/outputs/compare.ts'
 import { REPAIR_HEADER } from './audit/outputs/topic-cursor.ts'
 import { batchEncoder } from './publish/batches.ts'
-import { entriesOfProcessed, type ProcessedValue } from './publish/entries.ts'
+import { EntryMaker } from './publish/entry-maker.ts'
 import { messagesOf } from './publish/messages.ts'
 import { lastPublishedBatch, publisherGroup } from './publish/position.ts'
 import { publisherTransactionalId } from './publish/publisher.ts'
@@ -160,18 +159,15 @@ class LedgerOutputs {
 
   private async expectation(contracts: Contracts): Promise<OutputMessagesOf> {
     const { topicPrefix } = this.options.configuration.ledger
-    const processed = new AvroDecoder<ProcessedValue>(this.registry, contracts.processed.schema)
-    const entries = encoderOf<unknown>(contracts.entries)
+    const entries = new EntryMaker(this.registry, contracts)
     const batchOf = batchEncoder(contracts, await new ArchiveProgress(this.pool).readHead())
     return async (batch) => {
-      // Decisions are encoded by the schemas of their time.
-      const { schemas } = JSON.parse(batch.header.toString('utf8')) as BatchHeader
-      await processed.prepare([schemas[PROCESSED]!])
+      await entries.prepare([batch])
       const { messagesByTopic } = messagesOf(
         [batch],
         { sequence: batch.sequence - 1n, hash: null },
         topicPrefix,
-        (value) => entriesOfProcessed(processed.decode(value), (entry) => entries.encode(entry)),
+        (value) => entries.of(value),
         batchOf,
       )
       return new Map(
@@ -297,8 +293,6 @@ class LedgerOutputs {
 }
 
 type OutputMessagesOf = (batch: StoredBatch) => Promise<ReadonlyMap<string, { key: Buffer; value: Buffer }[]>>
-
-const PROCESSED = FRAME_TOPICS.indexOf('transactions.processed')
 
 const bufferOf = (key: OutputMessage['key']): Buffer =>
   key === null ? Buffer.alloc(0) : Buffer.isBuffer(key) ? key : Buffer.from(key)

@@ -24,14 +24,13 @@ import { noteIncident } from '#platform/postgres/positions.ts'
 import { BalanceCacheWriter } from '#platform/redis/balance-cache-writer.ts'
 import { closeRedis, openRedis } from '#platform/redis/client.ts'
 import { type Contracts, encodeAtOf, encoderOf, frameSchemaIds } from '#platform/schema-registry/contracts.ts'
-import { AvroDecoder } from '#platform/schema-registry/serde.ts'
 import { systemClock } from '#platform/time/clock.ts'
 import { INGEST_TOPICS, TOPICS } from '#schemas/topics.ts'
 import { openArchiver } from './archive/open-archiver.ts'
 import { makeChunkDecoder } from './ingest/chunk-decoder.ts'
 import { balanceSinkOf } from './publish/balance-sink.ts'
 import { batchEncoder } from './publish/batches.ts'
-import { entriesOfProcessed, type ProcessedValue } from './publish/entries.ts'
+import { EntryMaker } from './publish/entry-maker.ts'
 import { expectNotRestored, publisherGroup } from './publish/position.ts'
 import { Publisher, publisherTransactionalId } from './publish/publisher.ts'
 import { BatchSize } from './runtime/batch-size.ts'
@@ -226,9 +225,6 @@ const makePublisher = (options: PipelineOptions, shared: Shared): Publisher => {
     connectionName: 'tallystream-publisher',
   })
   shared.onClose(() => closeRedis(redis))
-  const processed = new AvroDecoder<ProcessedValue>(shared.registry, shared.contracts.processed.schema)
-  const prepared = processed.prepare([shared.contracts.processed.id])
-  const entries = encoderOf<unknown>(shared.contracts.entries)
   return new Publisher({
     ledger: ledger.name,
     topicPrefix: ledger.topicPrefix,
@@ -244,9 +240,9 @@ const makePublisher = (options: PipelineOptions, shared: Shared): Publisher => {
           recordedAtMs,
           onEvent: (event) => logger.info({ event }, 'balance cache'),
         }),
-        { registry: shared.registry, contract: shared.contracts.balances, timeline, ready: prepared },
+        { registry: shared.registry, contract: shared.contracts.balances, timeline },
       ),
-    entriesOf: (value) => entriesOfProcessed(processed.decode(value), (entry) => entries.encode(entry)),
+    entries: new EntryMaker(shared.registry, shared.contracts),
     batchOf: batchEncoder(shared.contracts, shared.origin),
     lastPublished: shared.lastPublished,
     lease: new Lease(shared.pool, {

@@ -9,7 +9,7 @@ import { type Environment, processEnvironment } from '#platform/config/environme
 import type { Slot } from './slot.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const BIN = join(ROOT, 'cli/bin/tallystream.mjs')
+const BIN = 'cli/bin/tallystream.mjs'
 const LINES_KEPT = 40
 /** A service couldn't be reached: whoever watches over processes (an orchestrator, systemd) starts it again. */
 const EXIT_UNREACHABLE = 3
@@ -36,6 +36,8 @@ export const sessionNameOf = (configuration: Configuration): string => `faults $
 
 export interface EnginesOptions {
   readonly configuration: Configuration
+  /** Another version's folder; this project's where absent. */
+  readonly root?: string
   /** Where every process writes its log; none are kept where absent. */
   readonly logFolder?: string | undefined
   /** Starts a process again, in its slot, where it ended though nobody asked it to. */
@@ -65,8 +67,10 @@ export class Engines {
   /** @param options.slot whose proxies it uses; straight to the services without one */
   start(options: { slot?: Slot | undefined; roles?: string } = {}): Engine {
     const { slot, roles } = options
-    const child = spawn(process.execPath, [BIN, 'run', ...(roles === undefined ? [] : ['--roles', roles])], {
-      cwd: ROOT,
+    const { root = ROOT } = this.#options
+    const command = [join(root, BIN), 'run', ...(roles === undefined ? [] : ['--roles', roles])]
+    const child = spawn(process.execPath, command, {
+      cwd: root,
       env: this.#environmentOf(slot),
       stdio: ['ignore', 'pipe', 'pipe'],
     })

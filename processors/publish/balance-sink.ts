@@ -26,8 +26,6 @@ export const balanceSinkOf = (
     readonly registry: SchemaRegistry
     readonly contract: Contract
     readonly timeline: bigint
-    /** Settles when other schemas needed are there. */
-    readonly ready: Promise<void>
   },
 ): BalanceSink => {
   const decoder = new AvroDecoder<BalanceValue>(options.registry, options.contract.schema)
@@ -42,7 +40,6 @@ export const balanceSinkOf = (
   }
   return {
     apply: async (balances: ReadonlyMap<string, Buffer>, batch: StoredBatch) => {
-      await options.ready
       const writers = new Set<number>()
       for (const bytes of balances.values()) writers.add(bytes.readInt32BE(1))
       await decoder.prepare(writers)

@@ -95,7 +95,7 @@ const start = (
       apply: async (_balances, { sequence }) => void cached.push(sequence),
       touch: async () => undefined,
     }),
-    entriesOf: null,
+    entries: null,
     batchOf: null,
     lease: { take: async () => true, release: async () => undefined },
     leaseRenewMs: 50,

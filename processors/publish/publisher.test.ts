@@ -84,7 +84,7 @@ const start = (publish: (last: bigint) => Promise<void>) => {
       close: async () => undefined,
     }),
     makeSink: () => ({ apply: async () => undefined, touch: async () => undefined }),
-    entriesOf: null,
+    entries: null,
     batchOf: null,
     lease: {
       take: async () => {

@@ -6,7 +6,8 @@ import { IncidentError, OperatingError } from '#platform/errors.ts'
 import type { GroupPosition, OutputMessage } from '#platform/kafka/fenced-producer.ts'
 import type { BatchStore, StoredBatch } from '#platform/postgres/batch-store.ts'
 import { atMost, type Clock } from '#platform/time/clock.ts'
-import { type BatchOf, type EntriesOf, messagesOf, type Round } from './messages.ts'
+import type { EntryMaker } from './entry-maker.ts'
+import { type BatchOf, messagesOf, type Round } from './messages.ts'
 import { publisherGroup, resumeAfter } from './position.ts'
 
 /** What the publisher needs of a producer (platform/kafka/fenced-producer.ts, or a simulated one). */
@@ -40,7 +41,8 @@ export interface PublisherOptions {
   readonly lastPublished?: () => Promise<bigint | undefined>
   /** A cache writer for a take-over: everything up to the position has left already. */
   readonly makeSink: (from: { sequence: bigint; recordedAtMs: number; timeline: bigint }) => BalanceSink
-  readonly entriesOf: EntriesOf
+  /** Makes `ledger.entries`; null switches them off. */
+  readonly entries: Pick<EntryMaker, 'prepare' | 'of'> | null
   readonly batchOf: BatchOf
   readonly lease: { take(): Promise<boolean>; release(): Promise<void> }
   readonly leaseRenewMs: number
@@ -212,7 +214,10 @@ export class Publisher {
     }
     this.idleMs = IDLE_WAIT_MS.first
     const started = this.options.clock.monotonicMs()
-    const round = messagesOf(batches, active, options.topicPrefix, options.entriesOf, options.batchOf)
+    const { entries } = options
+    await entries?.prepare(batches)
+    const entriesOf = entries && ((processed: Buffer) => entries.of(processed))
+    const round = messagesOf(batches, active, options.topicPrefix, entriesOf, options.batchOf)
     await active.sink.apply(round.balances, round.last)
     await active.producer.publish({
       messagesByTopic: round.messagesByTopic,

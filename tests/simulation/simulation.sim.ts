@@ -5,7 +5,8 @@
 import { describe, expect, test } from 'vitest'
 import { processEnvironment } from '#platform/config/environment.ts'
 import { MUTATIONS } from './mutations/mutations.ts'
-import { root, runSimulation, tryMutation } from './mutations/plant.ts'
+import { root } from '../source-copy.ts'
+import { runSimulation, tryMutation } from './mutations/plant.ts'
 
 const { SIMULATION_SEED, SIMULATION_STEPS } = processEnvironment()
 const firstSeed = Number(SIMULATION_SEED || '1')

@@ -1,11 +1,10 @@
 /** Plants a mutation in a copy of the source and runs the simulation there, in a process of its own. */
 import { spawn } from 'node:child_process'
-import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { copySource } from '../../source-copy.ts'
 import type { Mutation } from './mutations.ts'
 
-const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))))
 const FOLDERS = ['domain', 'platform', 'processors', 'schemas', 'tests/simulation']
 
 export interface Outcome {
@@ -19,25 +18,21 @@ export interface Outcome {
 }
 
 /** The source with the mutation in it. @throws Error where its text isn't found exactly once */
-const plant = (mutation: Mutation): string => {
-  const folder = join(root, '.tallystream', 'mutations', mutation.name)
-  rmSync(folder, { recursive: true, force: true })
-  mkdirSync(folder, { recursive: true })
-  for (const each of FOLDERS) cpSync(join(root, each), join(folder, each), { recursive: true })
-  cpSync(join(root, 'package.json'), join(folder, 'package.json'))
-  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
-  for (const { file, find, replace } of mutation.changes) {
-    const text = readFileSync(join(folder, file), 'utf8')
-    const parts = text.split(find)
-    if (parts.length !== 2) {
-      throw new Error(
-        `mutation ${mutation.name}: expected its text once in ${file}, found it ${parts.length - 1} times`,
-      )
-    }
-    writeFileSync(join(folder, file), parts.join(replace))
-  }
-  return folder
-}
+const plant = (mutation: Mutation): string =>
+  copySource(
+    join('mutations', mutation.name),
+    FOLDERS,
+    mutation.changes.map(({ file, find, replace }) => ({
+      file,
+      change: (text) => {
+        const parts = text.split(find)
+        if (parts.length === 2) return parts.join(replace)
+        throw new Error(
+          `mutation ${mutation.name}: expected its text once in ${file}, found it ${parts.length - 1} times`,
+        )
+      },
+    })),
+  )
 
 /** Runs a mutation from its seed on until something is found or the steps are done. */
 export const tryMutation = async (
@@ -103,5 +98,3 @@ export const runSimulation = (
       }
     })
   })
-
-export { root }

@@ -13,11 +13,10 @@ import { noteIncident } from '#platform/postgres/positions.ts'
 import { BalanceCacheWriter } from '#platform/redis/balance-cache-writer.ts'
 import { encoderOf, frameSchemaIds } from '#platform/schema-registry/contracts.ts'
 import type { SchemaRegistry } from '#platform/schema-registry/registry.ts'
-import { AvroDecoder } from '#platform/schema-registry/serde.ts'
 import { makeChunkDecoder } from '#processors/ingest/chunk-decoder.ts'
 import { balanceSinkOf } from '#processors/publish/balance-sink.ts'
 import { batchEncoder } from '#processors/publish/batches.ts'
-import { entriesOfProcessed, type ProcessedValue } from '#processors/publish/entries.ts'
+import { EntryMaker } from '#processors/publish/entry-maker.ts'
 import { expectNotRestored, publisherGroup } from '#processors/publish/position.ts'
 import { Publisher, publisherTransactionalId } from '#processors/publish/publisher.ts'
 import { BatchSize } from '#processors/runtime/batch-size.ts'
@@ -50,7 +49,6 @@ type PgClient = ReturnType<NonNullable<LedgerSessionOptions['makeClient']>>
 const encoders = encodersOf(localContracts)
 const schemas = frameSchemaIds(localContracts)
 const tickEncoder = encoderOf<unknown>(localContracts.ticks)
-const entryEncoder = encoderOf<unknown>(localContracts.entries)
 
 /** What the ledger began with; the simulated one has no story before its first batch. */
 const ORIGIN = { timeline: 1n, genesis: null } as Parameters<typeof batchEncoder>[1]
@@ -152,9 +150,6 @@ export const startEngine = (services: Services, process: SimulatedProcess, event
   }
 
   function makePublisher(): Publisher {
-    const processed = new AvroDecoder<ProcessedValue>(registry, localContracts.processed.schema)
-    const prepared = processed.prepare([localContracts.processed.id])
-    prepared.catch(() => undefined)
     return new Publisher({
       ledger: LEDGER,
       topicPrefix: TOPIC_PREFIX,
@@ -172,10 +167,9 @@ export const startEngine = (services: Services, process: SimulatedProcess, event
               if (event.type === 'unavailable') services.redisTrouble()
             },
           }),
-          { registry, contract: localContracts.balances, timeline, ready: prepared },
+          { registry, contract: localContracts.balances, timeline },
         ),
-      entriesOf: (value) =>
-        entriesOfProcessed(processed.decode(value), (entry) => entryEncoder.encode(entry)),
+      entries: new EntryMaker(registry, localContracts),
       batchOf: batchEncoder(localContracts, ORIGIN),
       lastPublished,
       lease: new Lease(pool as never, {
