@@ -50,3 +50,7 @@ const elementAt = (value: Buffer, oid: number, at: number, bytes: number): Eleme
       throw new Error(`arrays of type ${oid} aren't known to the simulation`)
   }
 }
+
+/** A uuid as Postgres shows it. @param hex 32 digits */
+export const uuidText = (hex: string): string =>
+  hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')

@@ -36,7 +36,8 @@ const UNNAMED: readonly (readonly [start: RegExp, name: string])[] = [
   [/published_sequence from publisher_progress/, 'read-head'],
 ]
 
-const nameOf = (query: Query): string =>
+/** What a statement is called, also one that is sent without a name. */
+export const nameOf = (query: { readonly name?: string; readonly text: string }): string =>
   query.name ?? UNNAMED.find(([start]) => start.test(query.text))?.[1] ?? query.text.slice(0, 40)
 
 /** One connection. */

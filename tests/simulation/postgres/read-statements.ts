@@ -1,5 +1,5 @@
 /** The statements that only read, those of the publisher, and leases. */
-import { elementsOf } from './arrays.ts'
+import { elementsOf, uuidText } from './arrays.ts'
 import type { Statement, StatementContext } from './server.ts'
 import { put, sequenceKey } from './tables.ts'
 
@@ -28,7 +28,7 @@ const lockHead: Statement = {
 /** An advisory lock: granted in the order of asking. */
 const waitForTurn: Statement = {
   locks: ({ text }) => (text.includes('pg_advisory_xact_lock') ? ['turn'] : []),
-  run: () => [],
+  run: () => [{ pg_advisory_xact_lock: '' }],
 }
 
 const readPositions: Statement = {
@@ -74,7 +74,9 @@ const readClaimed: Statement = {
   run: ({ tables, values }) =>
     elementsOf<string>(values[0]).flatMap((key) => {
       const row = tables.ids.get(key)
-      return row === undefined ? [] : [{ key, content: row.content, taken_ms: String(row.recordedAtMs) }]
+      if (row === undefined) return []
+      const taken_ms = String(row.recordedAtMs)
+      return [{ key: uuidText(key), content: uuidText(row.content), taken_ms }]
     }),
 }
 
@@ -83,7 +85,7 @@ const holdRow = (context: StatementContext, key: string): object[] => {
   if (row === undefined) return []
   return [
     {
-      key,
+      key: uuidText(key),
       kind: row.kind,
       status: row.status,
       id: row.id,
@@ -130,13 +132,24 @@ const readParents: Statement = {
         const transaction = tables.transactions.get(at)
         const taken_ms = String(taken.recordedAtMs)
         const rows: object[] = []
-        const none = { key, taken_ms, kind: transaction?.kind ?? null, posting: null }
+        const none = {
+          key: uuidText(key),
+          taken_ms,
+          kind: transaction?.kind ?? null,
+          card: null,
+          posting: null,
+          debit: null,
+          credit: null,
+          amount: null,
+          currency: null,
+          reversed: null,
+        }
         for (let place = 0; ; place += 1) {
           const row = tables.postings.get(`${at}.${place}`)
           if (row === undefined) return rows.length === 0 ? [none] : rows
           const reversed = tables.reversals.get(`${key}.${place}`)
           rows.push({
-            key,
+            key: uuidText(key),
             taken_ms,
             kind: transaction!.kind,
             card: null,
@@ -164,7 +177,8 @@ const readRules: Statement = {
       )
         newest.set(id, row)
     }
-    return [...newest.values()].map(({ version, body }) => ({
+    const rows = [...newest].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row)
+    return rows.map(({ version, body }) => ({
       version: String(version),
       body: JSON.parse(body),
     }))
@@ -202,6 +216,8 @@ const readHead: Statement = {
         timeline: head.timeline,
         tick_ms: head.tickMs,
         published: tables.progress.get('published') ?? 0n,
+        // Of the clusters before this one: there was none.
+        before: null,
       },
     ]
   },
@@ -224,7 +240,7 @@ const takeLease: Statement = {
     const known = tables.leases.get(name)
     if (known !== undefined && known.holder !== holder && known.expiresAtMs >= nowMs) return []
     write(put('leases', name, { holder, expiresAtMs: nowMs + lifetimeMs }))
-    return [{ taken: 1 }]
+    return [{ '?column?': 1 }]
   },
 }
 
@@ -265,6 +281,8 @@ const readBalances: Statement = {
 
 const nothing: Statement = { run: () => [] }
 
+const setConfig: Statement = { run: ({ values }) => [{ set_config: values[0] }] }
+
 export const readStatements: Readonly<Record<string, Statement>> = {
   'lock-head': lockHead,
   'read-positions': readPositions,
@@ -274,13 +292,9 @@ export const readStatements: Readonly<Record<string, Statement>> = {
   'read-due-holds': readDueHolds,
   'read-parents': readParents,
   'read-rules': readRules,
-  // The simulated inputs have neither cards nor commands.
-  'read-cards': nothing,
-  'set-config': nothing,
+  'set-config': setConfig,
   'note-incident': nothing,
   'wait-for-turn': waitForTurn,
-  'read-commands': nothing,
-  'read-dead-letter-statuses': nothing,
   'read-batches': readBatches,
   'read-head': readHead,
   'note-published': notePublished,

@@ -31,7 +31,8 @@ export interface StatementContext {
   readonly text: string
   readonly nowMs: number
   write(...writes: Write[]): void
-  terminate(pid: number): void
+  /** @returns whether there was such a session */
+  terminate(pid: number): boolean
 }
 
 export interface Statement {
@@ -142,6 +143,10 @@ export class PgServer {
     this.isUp = true
   }
 
+  get waitingSessions(): number {
+    return [...this.sessions].filter((session) => session.waitingFor !== null).length
+  }
+
   /** How many commits could be taken back. */
   get undoable(): number {
     return this.undo.length
@@ -216,9 +221,7 @@ export class PgServer {
       write: (...list) => {
         writes.push(...list)
       },
-      terminate: (pid) => {
-        this.terminate(pid)
-      },
+      terminate: (pid) => this.terminate(pid),
     }
     if (statement.locks !== undefined && !this.acquire(session, statement.locks(context))) return 'waits'
     const rows = statement.run(context)

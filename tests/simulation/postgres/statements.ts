@@ -10,10 +10,10 @@ import { type OffsetRow, offsetKey, put } from './tables.ts'
 
 const offsetLock = (key: string): string => `offset ${key}`
 
-/** `require_rows(what, expected, found)`, where the text calls it. */
-const requireRows = (context: StatementContext, expected: unknown, found: number): void => {
+/** `require_rows(what, expected, found)`, where the text calls it. @returns the row of a statement that selects it */
+const requireRows = (context: StatementContext, expected: unknown, found: number): object[] => {
   const what = /require_rows\('([^']+)'/.exec(context.text)
-  if (what === null || Number(expected) === found) return
+  if (what === null || Number(expected) === found) return [{ require_rows: '' }]
   throw new PgError(
     'TS001',
     `compare_and_swap_failed: ${what[1]} (expected ${String(expected)}, found ${found})`,
@@ -29,11 +29,13 @@ const claimKeys = ({ values }: StatementContext): string[] => {
 
 const claimEndOld: Statement = {
   run: (context) => {
+    const ended = new Set<number>()
     for (const key of claimKeys(context)) {
       const pid = context.tables.offsets.get(key)?.ownerPid
-      if (pid !== null && pid !== undefined && pid !== context.session.pid) context.terminate(pid)
+      if (pid !== null && pid !== undefined && pid !== context.session.pid && context.terminate(pid))
+        ended.add(pid)
     }
-    return []
+    return [...ended].map(() => ({ pg_terminate_backend: true }))
   },
 }
 
@@ -184,8 +186,7 @@ const advanceOffsets: Statement = {
         }),
       )
     }
-    requireRows(context, values[9], advanced)
-    return []
+    return requireRows(context, values[9], advanced)
   },
 }
 
@@ -215,8 +216,7 @@ const advanceHead: Statement = {
         }),
       )
     }
-    requireRows(context, 1, isAsExpected ? 1 : 0)
-    return []
+    return requireRows(context, 1, isAsExpected ? 1 : 0)
   },
 }
 
@@ -224,8 +224,7 @@ const advanceHead: Statement = {
 const lockExpectedHead: Statement = {
   locks: (context) => (isExpectedHead(context) && /for update/.test(context.text) ? ['head'] : []),
   run: (context) => {
-    requireRows(context, 1, isExpectedHead(context) ? 1 : 0)
-    return []
+    return requireRows(context, 1, isExpectedHead(context) ? 1 : 0)
   },
 }
 
@@ -254,8 +253,7 @@ const takeIds: Statement = {
       }
       context.write(put('ids', key, row))
     }
-    requireRows(context, values[5], taken)
-    return []
+    return requireRows(context, values[5], taken)
   },
 }
 
@@ -271,13 +269,15 @@ const STATEMENTS: Readonly<Record<string, Statement>> = {
   release,
   'take-ids': takeIds,
   'insert-dead-letters': ignored,
-  'insert-commands': ignored,
   'lock-expected-head': lockExpectedHead,
   'advance-offsets': advanceOffsets,
   'advance-head': advanceHead,
   'tell-jumps': tellJumps,
   'move-positions': movePositions,
 }
+
+/** Each must have a case in tests/simulation/conformance. */
+export const STATEMENT_NAMES: readonly string[] = Object.keys(STATEMENTS)
 
 /** What a statement does. @throws Error where the simulation has to learn it */
 export const statementOf = (name: string, text: string): Statement => {

@@ -47,7 +47,11 @@ export const replaceGlobals = (scheduler: Scheduler): (() => void) => {
     next()
     return made
   }
-  const clear = (given: SimulatedTimer | undefined): void => given?.cancel()
+  // Timers of before the replacement are the runtime's own.
+  const clear = (given: SimulatedTimer | undefined): void => {
+    if (typeof given?.cancel === 'function') given.cancel()
+    else real.clearTimeout(given as never)
+  }
   Object.assign(globalThis, {
     setTimeout: after,
     clearTimeout: clear,
