@@ -59,6 +59,12 @@ export class RedisServer {
     }
   }
 
+  /** What is left of a key's life, ms; -1 = for ever. */
+  lifeOf(key: string): number {
+    const { untilMs } = this.entries.get(key)!
+    return untilMs === Number.POSITIVE_INFINITY ? -1 : untilMs - this.scheduler.nowMs
+  }
+
   set(key: string, value: string, lifeMs: number): void {
     this.entries.set(key, { value, untilMs: this.scheduler.nowMs + lifeMs })
   }
