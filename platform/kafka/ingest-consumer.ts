@@ -23,6 +23,8 @@ import { assignersFor, type ConsumerGroupInternals } from './kafkajs-cures.ts'
 import { MembershipPatience } from './membership-patience.ts'
 import type { IngestChunk } from './partition-inbox.ts'
 
+/** Compressed: some thousand records. With 1 MiB what is fetched beyond the buffer's bound was most of a processor's memory. */
+const FETCH_BYTES_PER_PARTITION = 256 * 1024
 const RESTART_PAUSE_MS = { first: 250, most: 5_000 }
 const DRAIN_TIMEOUT_MS = 2_000
 const LEAVE_TIMEOUT_MS = 2_800
@@ -159,7 +161,7 @@ export class IngestConsumer {
       rebalanceTimeout: rebalanceTimeoutMs,
       maxWaitTimeInMs: options.maxWaitTimeMs ?? 50,
       minBytes: 1,
-      maxBytesPerPartition: 1024 * 1024,
+      maxBytesPerPartition: FETCH_BYTES_PER_PARTITION,
       maxBytes: 8 * 1024 * 1024,
       allowAutoTopicCreation: false,
       retry: { retries: 5, initialRetryTime: 100, maxRetryTime: 1_000 },

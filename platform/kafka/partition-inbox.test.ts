@@ -2,13 +2,18 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { IngestRecord } from './ingest-record.ts'
-import { type IngestChunk, PartitionInbox, takeFairly } from './partition-inbox.ts'
+import { type IngestChunk, PartitionInbox, RECORD_OVERHEAD_BYTES, takeFairly } from './partition-inbox.ts'
 
 const RECORD_BYTES = 10
 const UNLIMITED = { recordsMax: 1e9, bytesMax: 1e9 }
 
 const inboxAt = (startOffset: bigint, partition = 0): PartitionInbox =>
-  new PartitionInbox({ topic: 't', partition, startOffset, bytesMax: 100 })
+  new PartitionInbox({
+    topic: 't',
+    partition,
+    startOffset,
+    bytesMax: 10 * (RECORD_BYTES + RECORD_OVERHEAD_BYTES),
+  })
 
 /** A fetch from `from` with records at the given offsets, ending at `next`. */
 function chunk(from: bigint, offsets: number[], next: bigint, partition = 0): IngestChunk {
@@ -84,7 +89,7 @@ describe('limits', () => {
     expect(offsetsOf(inbox.take({ recordsMax: 9, bytesMax: 3 }, true))).toEqual([0])
   })
 
-  it('is full above its bytes and drained below half', () => {
+  it('is full above its bytes in memory and drained below half', () => {
     const inbox = inboxAt(0n)
     inbox.accept(chunk(0n, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 10n))
     expect(inbox.isFull).toBe(false)
