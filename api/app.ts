@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import { noteAccess } from '#api/access-log.ts'
 import type { ApiDependencies } from '#api/dependencies.ts'
 import { parseExactJson, refuseCardNumber } from '#api/exact-json.ts'
 import { RecentlyPublished } from '#api/gateway/recently-published.ts'
@@ -65,6 +66,7 @@ export async function buildApp(dependencies: ApiDependencies): Promise<FastifyIn
   app.decorateRequest('trace', null)
   acceptExactJson(app)
   observe(app, dependencies)
+  noteAccess(app, dependencies)
   app.setErrorHandler(async (error, request, reply) => {
     const problem = problemOf(error)
     if (problem.status >= 500) {

@@ -5,6 +5,7 @@ import type { OutcomeWaiter } from '#api/gateway/outcome-waiter.ts'
 import type { PositionWaiter } from '#api/gateway/position-waiter.ts'
 import type { Logger } from '#platform/observability/logger.ts'
 import type { ApiMetrics } from '#platform/observability/metrics.ts'
+import type { AuditLogBuffer } from '#platform/postgres/audit-log-buffer.ts'
 import type { ReadPool } from '#platform/postgres/pool.ts'
 import type { BalanceCacheReader } from '#platform/redis/balance-cache-reader.ts'
 
@@ -47,6 +48,8 @@ export interface ApiDependencies {
   readonly checks: { kafka(): Promise<boolean>; redis(): Promise<boolean> }
   /** Reads what the batch records say about decisions. */
   readonly readDecisions: DecisionReader
+  /** Where access is noted; must return at once and never throw. */
+  readonly audit: Pick<AuditLogBuffer, 'note'>
   /** The wall clock, ms since 1970 UTC. */
   readonly nowMs: () => number
 }

@@ -46,6 +46,7 @@ export async function buildTestApi(
     metrics: makeApiMetrics(),
     logger: createLogger({ level: 'debug', service: 'api', write: (line) => lines.push(line) }),
     checks: { kafka: async () => true, redis: async () => true },
+    audit: { note: () => {} },
     nowMs: () => TEST_TIME_MS,
     ...changes,
     options: { ...defaultApiOptions, ...changes.options },

@@ -13,6 +13,9 @@ import { makeKafka } from '#platform/kafka/client.ts'
 import { BatchingProducer } from '#platform/kafka/producer.ts'
 import type { Logger } from '#platform/observability/logger.ts'
 import { type ApiMetrics, makeApiMetrics } from '#platform/observability/metrics.ts'
+import { AuditLog } from '#platform/postgres/audit-log.ts'
+import { AuditLogBuffer } from '#platform/postgres/audit-log-buffer.ts'
+import { makeEnginePool } from '#platform/postgres/engine-pool.ts'
 import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
 import { readAppliedOffsets } from '#platform/postgres/queries/read-applied-offsets.ts'
 import { readBalances } from '#platform/postgres/queries/read-balances.ts'
@@ -107,6 +110,7 @@ async function connect(
     metrics,
     logger,
     readDecisions,
+    audit: openAuditLog(configuration, { metrics, logger }, closers),
     cache: makeCache(configuration, { redis, pool, metrics }),
     gateway: makeIngestGateway({
       sender: producer,
@@ -134,6 +138,37 @@ async function connect(
     },
     nowMs: () => Date.now(),
   }
+}
+
+/** A connection of its own: the pool that answers requests can't write. */
+function openAuditLog(
+  { postgres }: Configuration,
+  { metrics, logger }: { metrics: ApiMetrics; logger: Logger },
+  closers: (() => Promise<void> | void)[],
+): AuditLogBuffer {
+  const pool = makeEnginePool(postgres, { applicationName: 'tallystream api audit log', connectionsMax: 1 })
+  closers.push(() => pool.end())
+  let isFailing = false
+  const buffer = new AuditLogBuffer({
+    log: new AuditLog(pool),
+    nowMs: () => Date.now(),
+    onFailure: (error) => {
+      metrics.auditFailures.inc()
+      if (!isFailing) logger.warn({ err: error }, 'access can not be noted in the audit log now; it waits')
+      isFailing = true
+    },
+    onAppended: ({ waiting, lost }) => {
+      if (isFailing) logger.info({ waiting, lost }, 'access is noted in the audit log again')
+      isFailing = false
+    },
+  })
+  metrics.watchAuditNotes(() => buffer.state)
+  closers.push(async () => {
+    await buffer.close()
+    const { waiting, lost } = buffer.state
+    if (waiting + lost > 0) logger.error({ waiting, lost }, 'ended with access that is not in the audit log')
+  })
+  return buffer
 }
 
 function openApiRedis({ redis }: Configuration, logger: Logger): RedisClient {

@@ -3,6 +3,7 @@
  * standard error), exit codes, and an orderly end on SIGINT and SIGTERM. See cli/README.md for how to add one.
  */
 import type { Command } from 'commander'
+import { type Act, noteAct } from '#cli/audited.ts'
 import { ConfigurationError, OperatingError, UnreachableError } from '#platform/errors.ts'
 
 /** 0: fine. 1: a difference was found (or the work failed). 2: usage or configuration. 3: a service isn't reachable. */
@@ -44,6 +45,8 @@ export interface CommandDefinition<Options> {
   summary: string
   /** One command line that works as it stands. */
   example: string
+  /** Whether it administers the ledger, or shows accounts or money: then it is noted in the audit log (cli/audited.ts). */
+  audited?: boolean | ((options: Options) => boolean)
   /** Declares options on the command. */
   configure?: (command: Command) => unknown
   run(context: CommandContext, options: Options, positional: readonly string[]): Promise<CommandResult>
@@ -60,10 +63,14 @@ export function addCommand<Options>(parent: Command, definition: CommandDefiniti
   examples.set(command, definition.example)
   command.action(async () => {
     const options = command.opts<Options & { json?: boolean }>()
-    process.exitCode = await execute(definition, options, command.args)
+    process.exitCode = await execute(definition, options, command.args, nameOf(command))
     setTimeout(() => process.exit(), LINGER_MAX_MS).unref()
   })
 }
+
+/** A command's words without the program's: `rules set`. */
+const nameOf = (command: Command): string =>
+  command.parent?.parent ? `${nameOf(command.parent)} ${command.name()}` : command.name()
 
 const examples = new WeakMap<Command, string>()
 const EXIT_CODES =
@@ -89,6 +96,7 @@ async function execute<Options>(
   definition: CommandDefinition<Options>,
   options: Options & { json?: boolean },
   positional: readonly string[],
+  command: string,
 ): Promise<number> {
   const json = options.json === true
   const lifetime = startLifetime()
@@ -100,14 +108,37 @@ async function execute<Options>(
     untilStopped: () => untilAborted(lifetime.signal),
   }
   let exitCode: number
+  let failure: string | null = null
   try {
     const result = await definition.run(context, options, positional)
     writeResult(result, json)
     exitCode = result.exitCode ?? exitCodes.ok
   } catch (error) {
     exitCode = reportError(error, json)
+    failure = error instanceof OperatingError ? error.code : 'unexpected'
+  }
+  const { audited = false } = definition
+  // A wrong usage did nothing.
+  const isAct = exitCode !== exitCodes.usage && (typeof audited === 'function' ? audited(options) : audited)
+  if (isAct) {
+    const act = { command, positional, options: options as Record<string, unknown>, exitCode, error: failure }
+    exitCode = Math.max(exitCode, await noted(act))
   }
   return Math.max(exitCode, await lifetime.close())
+}
+
+/** 0, or 1 where what was done couldn't be noted: nobody may think that it was. */
+async function noted(act: Act): Promise<number> {
+  try {
+    // Nobody waits twice for a database that has just not answered.
+    if (act.error === 'postgres_unreachable') throw new UnreachableError('postgres', 'Postgres is away')
+    await noteAct(act)
+    return exitCodes.ok
+  } catch (error) {
+    if (!(error instanceof OperatingError)) throw error
+    process.stderr.write(`tallystream: this is not in the audit log: ${error.message}\n`)
+    return exitCodes.difference
+  }
 }
 
 function writeResult(result: CommandResult, json: boolean): void {

@@ -13,6 +13,7 @@ import type { Configuration } from '#platform/config/configuration.ts'
 import { readToEnd, testConsumer } from '#platform/kafka/kafka.fixtures.ts'
 import type { RecordPosition } from '#platform/kafka/producer.ts'
 import { createLogger } from '#platform/observability/logger.ts'
+import { AuditLog } from '#platform/postgres/audit-log.ts'
 import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
 import { openArchiver } from './archive/open-archiver.ts'
 import { LedgerDigest } from './audit/replay/digest.ts'
@@ -142,6 +143,9 @@ beforeAll(async () => {
   await fixture.start(ROLES)
   await load('one', 1_500)
   await fixture.published()
+  await new AuditLog(fixture.ledger.pool).append([
+    { atMs: Date.now(), actor: 'tests', action: 'cli rules set', subject: 'large', details: {} },
+  ])
   await archiveNow()
   await fixture.stop()
   await copyTables(fixture.ledger.pool, schema, EARLIER)
@@ -169,9 +173,12 @@ describe('a database that was deleted', () => {
     const before = await pictureOf()
     const head = await fixture.ledger.store.readHead()
     const digest = await digestOfTables(pool, new LedgerDigest())
+    const noted = await new AuditLog(fixture.ledger.pool).readAfter(0n, 100)
     await drop()
     const result = await runRecover()
     expect(await pictureOf()).toEqual(before)
+    expect(noted).toHaveLength(1)
+    expect(await new AuditLog(fixture.ledger.pool).readAfter(0n, 100)).toEqual(noted)
     expect(result.digest).toBe(digest)
     // The topics no longer have the first records: replay reads archive and topics as one.
     const replayed = await auditReplay({

@@ -8,6 +8,7 @@ import { FencedProducer } from '#platform/kafka/fenced-producer.ts'
 import { RangeReader } from '#platform/kafka/range-reader.ts'
 import { openStorage } from '#platform/object-storage/open-storage.ts'
 import type { Logger } from '#platform/observability/logger.ts'
+import { AuditLog, type StoredAuditEntry } from '#platform/postgres/audit-log.ts'
 import { type EnginePool, makeEnginePool } from '#platform/postgres/engine-pool.ts'
 import { Lease } from '#platform/postgres/lease.ts'
 import { LedgerSession } from '#platform/postgres/ledger-store/session.ts'
@@ -64,6 +65,8 @@ export interface RecoverResult {
   readonly timeline: bigint
   /** The last published batch; the publisher goes on behind it. */
   readonly published: bigint
+  /** Entries of the audit log that were put back; null where the log has another past than the archived one. */
+  readonly audit_log: number | null
   /** Of all entries and balances, as `audit replay` gives it. */
   readonly digest: string
 }
@@ -72,6 +75,7 @@ const LEASE = { name: 'recover', lifetimeMs: 60_000, renewMs: 15_000 }
 const CACHED_ACCOUNTS_MAX = 200_000
 const IDLE_IN_TRANSACTION_MS = 30_000
 const CONNECT_TIMEOUT_MS = 5_000
+const AUDIT_PAGE = 1_000
 const DIGEST_STATEMENT_TIMEOUT_MS = 120_000
 
 /**
@@ -177,6 +181,7 @@ class Recovery {
     const positions = await this.store.positions(clusterId)
     const counted = INGEST_TOPICS.map(({ name }) => name).filter((name) => name !== TOPICS.ticks.name)
     const waiting = await countWaiting(this.records, clusterId, await this.logs(counted), positions)
+    const auditLog = await this.restoreAuditLog()
     await this.store.finish({ timeline, published })
     const { sequence, hash } = (await this.store.read())!
     return {
@@ -189,8 +194,27 @@ class Recovery {
       head_hash: hash.toString('hex'),
       timeline,
       published,
+      audit_log: auditLog,
       digest: await this.digest(),
     }
+  }
+
+  /** What the archive has of the audit log, where the log here ends before it. @returns how many entries; null where they don't fit */
+  private async restoreAuditLog(): Promise<number | null> {
+    let restored = 0
+    if (this.archive === null) return restored
+    const log = new AuditLog(this.pool)
+    let page: StoredAuditEntry[] = []
+    const restorePage = async (): Promise<boolean> => {
+      const count = await log.restore(page)
+      restored += count ?? 0
+      page = []
+      return count !== null
+    }
+    for await (const entry of this.archive.auditLog()) {
+      if (page.push(entry) >= AUDIT_PAGE && !(await restorePage())) return null
+    }
+    return (await restorePage()) ? restored : null
   }
 
   private async digest(): Promise<string> {

@@ -55,6 +55,7 @@ export function registerAccounts(program: Command): void {
   addSetLimit(accounts)
   addCommand(accounts, {
     usage: 'show <id>',
+    audited: true,
     summary: 'show one account with its balance',
     example: 'accounts show alice',
     run: async (context, _options, [accountId]) => {
@@ -70,6 +71,7 @@ export function registerAccounts(program: Command): void {
 function addOpen(accounts: Command): void {
   addCommand<OpenOptions>(accounts, {
     usage: 'open <id>',
+    audited: true,
     summary: 'open an account; again with the same content it changes nothing',
     example: 'accounts open alice --currency EUR --overdraft 100.00',
     configure: (command) =>
@@ -101,6 +103,7 @@ function addOpen(accounts: Command): void {
 function addStatusChange(accounts: Command, action: 'freeze' | 'unfreeze' | 'close', summary: string): void {
   addCommand<WriteOptions>(accounts, {
     usage: `${action} <id>`,
+    audited: true,
     summary,
     example: `accounts ${action} alice`,
     configure: withWriteOptions,
@@ -111,6 +114,7 @@ function addStatusChange(accounts: Command, action: 'freeze' | 'unfreeze' | 'clo
 function addSetLimit(accounts: Command): void {
   addCommand<LimitOptions>(accounts, {
     usage: 'set-limit <id>',
+    audited: true,
     summary: 'change how far below zero an account may go',
     example: 'accounts set-limit alice --overdraft 250.00',
     configure: (command) => withWriteOptions(withLimitOptions(command)),
@@ -174,6 +178,7 @@ function accountText(account: AccountDetails): string {
 function addList(accounts: Command): void {
   addCommand<PageOptions>(accounts, {
     usage: 'list',
+    audited: true,
     summary: 'list accounts in order of their ids',
     example: 'accounts list --limit 20 --after alice',
     configure: (command) =>
@@ -206,6 +211,7 @@ function addList(accounts: Command): void {
 function addEntries(accounts: Command): void {
   addCommand<PageOptions>(accounts, {
     usage: 'entries <id>',
+    audited: true,
     summary: "show an account's ledger entries, newest first",
     example: 'accounts entries alice --limit 20',
     configure: withPageOptions,

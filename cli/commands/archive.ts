@@ -36,6 +36,7 @@ export function registerArchive(program: Command): void {
 function addRun(archive: Command): void {
   addCommand<{ once?: boolean }>(archive, {
     usage: 'run',
+    audited: true,
     summary: 'archive what is decided, until stopped (also a role of `run`)',
     example: 'archive run --once',
     configure: (command) => command.option('--once', 'archive everything up to now, then end'),

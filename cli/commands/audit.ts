@@ -1,6 +1,7 @@
 /** `audit`: proofs of what is stored, one subcommand a file in audit/. */
 import type { Command } from 'commander'
 import { addAuditReplay } from '#cli/commands/audit/replay.ts'
+import { addAuditLog } from '#cli/commands/audit/log.ts'
 import { addAuditOutputs } from '#cli/commands/audit/outputs.ts'
 import { addAuditTrace } from '#cli/commands/audit/trace.ts'
 
@@ -10,4 +11,5 @@ export function registerAudit(program: Command): void {
   addAuditReplay(audit)
   addAuditOutputs(audit)
   addAuditTrace(audit)
+  addAuditLog(audit)
 }

@@ -42,6 +42,7 @@ const PAST_AT_ONCE = 8
 export function registerBalances(program: Command): void {
   addCommand<Options>(program, {
     usage: 'balances [ids...]',
+    audited: true,
     summary: 'show balances, exact in major units, now or as of a recorded or an effective time',
     example: 'balances alice bob --as-of 2026-01-31T23:59:59Z',
     configure: (command) =>

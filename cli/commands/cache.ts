@@ -56,6 +56,7 @@ export function registerCache(program: Command): void {
   const cache = program.command('cache').description('the balance cache in Redis')
   addCommand(cache, {
     usage: 'rebuild',
+    audited: true,
     summary: 'begin an empty cache and fill it from Postgres; safe while everything runs',
     example: 'cache rebuild',
     run: async (context) => {

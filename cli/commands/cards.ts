@@ -25,6 +25,7 @@ export function registerCards(program: Command): void {
     .description('issue, change and show cards (tokens, never card numbers)')
   addCommand<IssueOptions>(cards, {
     usage: 'issue <token>',
+    audited: true,
     summary: 'issue a card on an account',
     example: 'cards issue tok_alice_1 --account alice --daily-limit 500.00',
     configure: (command) =>
@@ -55,6 +56,7 @@ export function registerCards(program: Command): void {
   for (const [action, summary] of changes) {
     addCommand<WriteOptions>(cards, {
       usage: `${action} <token>`,
+      audited: true,
       summary,
       example: `cards ${action} tok_alice_1`,
       configure: withWriteOptions,
@@ -63,6 +65,7 @@ export function registerCards(program: Command): void {
   }
   addCommand(cards, {
     usage: 'show <token>',
+    audited: true,
     summary: 'show one card with its limits and what it spent',
     example: 'cards show tok_alice_1',
     run: async (context, _options, [token]) => {

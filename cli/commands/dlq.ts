@@ -84,6 +84,7 @@ const filterOf = (options: FilterOptions): DeadLetterFilter => ({
 function addList(dlq: Command): void {
   addCommand<ListOptions>(dlq, {
     usage: 'list',
+    audited: true,
     summary: 'list dead letters, the newest first',
     example: 'dlq list --status open --reason schema_unknown --limit 20',
     configure: (command) =>
@@ -116,6 +117,7 @@ function addList(dlq: Command): void {
 function addShow(dlq: Command): void {
   addCommand<{ as: ByteForm }>(dlq, {
     usage: 'show <letter>',
+    audited: true,
     summary: 'show one dead letter with its bytes; card numbers are masked',
     example: 'dlq show transactions:3:1042 --as hex',
     configure: (command) =>
@@ -174,6 +176,7 @@ function letterText(letter: StoredDeadLetter, key: ShownBytes | null, value: Sho
 function addRetry(dlq: Command): void {
   addCommand<RetryOptions>(dlq, {
     usage: 'retry [letter]',
+    audited: true,
     summary: 'publish a dead letter again to its topic, as it was or mended; or all of one reason',
     example: 'dlq retry transactions:3:1042 --value-file mended.json --content-type application/json',
     configure: (command) =>
@@ -287,6 +290,7 @@ async function retryMany(context: CommandContext, options: RetryOptions): Promis
 function addDiscard(dlq: Command): void {
   addCommand<WriteOptions & { reason: string }>(dlq, {
     usage: 'discard <letter>',
+    audited: true,
     summary: 'say that nothing is to come of a dead letter; it stays on record',
     example: 'dlq discard transactions:3:1042 --reason "test data of the partner"',
     configure: (command) =>

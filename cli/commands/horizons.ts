@@ -21,6 +21,7 @@ const DAY_MS = 86_400_000
 export function registerHorizons(periods: Command): void {
   addCommand<Options>(periods, {
     usage: 'horizons',
+    audited: ({ historyDays, idDays }) => historyDays !== undefined || idDays !== undefined,
     summary: 'show or set how far back reversals and ids reach; what is given up does not come back',
     example: 'periods horizons --history-days 730 --id-days 1095',
     configure: (command) =>

@@ -31,6 +31,7 @@ export function registerImport(program: Command): void {
   const parent = program.command('import').description('bring records of other systems in')
   addCommand<ImportOptions>(parent, {
     usage: 'csv <file>',
+    audited: ({ dryRun }) => dryRun !== true,
     summary: 'publish the transactions of a CSV file (plain or gzip); again changes nothing',
     example: 'import csv history.csv.gz --mapping connectors/csv/examples/card-history.json --dry-run',
     configure: (command) =>

@@ -9,6 +9,7 @@ import { migrateLedger } from '#platform/postgres/migrate.ts'
 export function registerMigrate(program: Command): void {
   addCommand(program, {
     usage: 'migrate',
+    audited: true,
     summary: 'create or update the tables of the ledger; safe to run again',
     example: 'migrate',
     run: async () => {

@@ -138,6 +138,7 @@ function periodOf(text: string | undefined): string {
 function addShow(periods: Command): void {
   addCommand<{ verify?: boolean; account?: string }>(periods, {
     usage: 'show <period>',
+    audited: true,
     summary: "show a period's closing: turnover and balances by currency, or of one account",
     example: 'periods show 2026-01 --account alice --verify',
     configure: (command) =>
@@ -226,6 +227,7 @@ const accountText = (account: Awaited<ReturnType<typeof accountOf>>): string =>
 function addClose(periods: Command): void {
   addCommand<ActorOptions>(periods, {
     usage: 'close',
+    audited: true,
     summary: 'close every complete period that is not closed yet; the engine does so by itself',
     example: 'periods close --actor accounting',
     configure: withActorOption,
@@ -258,6 +260,7 @@ interface DropOptions extends ActorOptions {
 function addDrop(periods: Command): void {
   addCommand<DropOptions>(periods, {
     usage: 'drop',
+    audited: true,
     summary: 'drop the rows of closed periods that are older than what is kept',
     example: 'periods drop --keep-months 24 --dry-run',
     configure: (command) =>

@@ -133,6 +133,7 @@ function addMove(
 ): void {
   addCommand<MoveOptions>(positions, {
     usage: `${move.verb} <partition>`,
+    audited: true,
     summary: move.summary,
     example: move.example,
     configure: (command) =>
@@ -187,6 +188,7 @@ function targetOf(text: string, range: PartitionRange | undefined): bigint {
 function addPublisher(positions: Command): void {
   addCommand<{ accept?: boolean; yes?: boolean }>(positions, {
     usage: 'publisher',
+    audited: ({ accept }) => accept === true,
     summary:
       'show what was published; with --accept, go on behind what Kafka has, though more was noted as published',
     example: 'positions publisher --accept --yes',

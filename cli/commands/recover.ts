@@ -13,6 +13,7 @@ const PROGRESS_EVERY_MS = 2_000
 export function registerRecover(program: Command): void {
   addCommand(program, {
     usage: 'recover',
+    audited: true,
     summary:
       'bring the ledger back into Postgres from the archive and the topics, bit for bit; the engine must be stopped (see docs/recovery.md)',
     example: 'recover',
@@ -46,6 +47,9 @@ export function registerRecover(program: Command): void {
         `${result.decided_anew} records behind it will be decided anew by the processors`,
         `digest ${result.digest}`,
         `balance cache: ${cache}`,
+        result.audit_log === null
+          ? 'audit log: it has another past than the archived one, which was left out (see `audit log verify`)'
+          : `audit log: ${result.audit_log} entries put back`,
       ]
       return { json: { ...result, cache }, text: text.join('\n') }
     },

@@ -34,6 +34,7 @@ export function registerReviews(program: Command): void {
 function addList(reviews: Command): void {
   addCommand<PageOptions>(reviews, {
     usage: 'list',
+    audited: true,
     summary: 'list what waits for a reviewer, what expires first at the front',
     example: 'reviews list --limit 20',
     configure: withPageOptions,
@@ -64,6 +65,7 @@ function addList(reviews: Command): void {
 function addDecision(reviews: Command, decision: 'release' | 'decline', summary: string): void {
   addCommand<ReviewOptions>(reviews, {
     usage: `${decision} <id>`,
+    audited: true,
     summary,
     example: `reviews ${decision} pay-17 --reason "customer called back"`,
     configure: (command) =>

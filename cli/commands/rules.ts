@@ -62,6 +62,7 @@ export function registerRules(program: Command): void {
 function addSet(rules: Command): void {
   addCommand<SetOptions>(rules, {
     usage: 'set <rule>',
+    audited: true,
     summary: 'make a rule or a new version of it, in force for all that comes after it',
     example: 'rules set large_payment --type amount_limit --currency EUR --threshold 5000.00 --action hold',
     configure: (command) =>

@@ -64,6 +64,7 @@ export function registerTopics(program: Command): void {
     command.option('--replication <n>', 'copies of each partition', '1')
   addCommand<{ replication: string }>(topics, {
     usage: 'apply',
+    audited: true,
     summary: 'create missing topics, register schemas, report what differs',
     example: 'topics apply --replication 1',
     configure: withReplication,

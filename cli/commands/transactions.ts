@@ -95,6 +95,7 @@ const withPostOptions = (command: Command): Command =>
 function addPost(transactions: Command): void {
   addCommand<PostOptions>(transactions, {
     usage: 'post',
+    audited: true,
     summary: 'post a transaction, and wait for its outcome',
     example: 'transactions post --from alice --to bob --amount 12.75 --currency EUR --id pay-1',
     configure: withPostOptions,
@@ -117,6 +118,7 @@ function addPost(transactions: Command): void {
 function addShow(transactions: Command): void {
   addCommand<{ source?: string }>(transactions, {
     usage: 'show <id>',
+    audited: true,
     summary: 'show one transaction with its entries and every decision about it',
     example: 'transactions show pay-1',
     configure: (command) => command.option('--source <source>', 'its source (default: cli, then none)'),
@@ -216,6 +218,7 @@ function statusesOf(text: string): TransactionStatus[] {
 function addList(transactions: Command): void {
   addCommand<ListOptions>(transactions, {
     usage: 'list',
+    audited: true,
     summary: 'list transactions, newest first',
     example: 'transactions list --status held,rejected --limit 20',
     configure: (command) =>

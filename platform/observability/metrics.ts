@@ -8,8 +8,27 @@ export const makeApiMetrics = () => {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry, prefix: 'tallystream_api_' })
+  let auditNotes = () => ({ waiting: 0, lost: 0 })
+  new Gauge({
+    name: 'tallystream_api_audit_notes',
+    help: 'Notes of access that are not in the audit log yet, by state: waiting, or lost because too many waited',
+    labelNames: ['state'] as const,
+    registers,
+    collect() {
+      for (const [state, count] of Object.entries(auditNotes())) this.set({ state }, count)
+    },
+  })
   return {
     registry,
+    /** Says where the audit log's waiting notes are counted. */
+    watchAuditNotes: (read: typeof auditNotes): void => {
+      auditNotes = read
+    },
+    auditFailures: new Counter({
+      name: 'tallystream_api_audit_failures_total',
+      help: 'Times that notes of access could not be appended to the audit log',
+      registers,
+    }),
     requestSeconds: new Histogram({
       name: 'tallystream_http_request_seconds',
       help: 'How long requests took, by method, route pattern and status',

@@ -13,6 +13,8 @@ import { findProgram, runOrFail } from '#infra/local/programs.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
 import type { IngestRecord } from '#platform/kafka/ingest-record.ts'
 import { FolderStorage } from '#platform/object-storage/folder-storage.ts'
+import { AuditLog } from '#platform/postgres/audit-log.ts'
+import { checkAuditLog } from '#platform/postgres/audit-log-check.ts'
 import { BatchStore } from '#platform/postgres/batch-store.ts'
 import { PipelineFixture } from '../testing/pipeline-fixture.ts'
 import { Archive } from './archive.ts'
@@ -81,6 +83,15 @@ beforeAll(async () => {
     await fixture.applied(await publishTransactions((round * TRANSACTIONS) / ROUNDS, TRANSACTIONS / ROUNDS))
   }
   await fixture.stop()
+  await new AuditLog(fixture.ledger.pool).append(
+    ['alice', 'bob'].map((subject) => ({
+      atMs: startedMs,
+      actor: 'tests',
+      action: 'GET /accounts/:id',
+      subject,
+      details: {},
+    })),
+  )
 })
 afterAll(async () => {
   for (const close of closers) await close()
@@ -162,6 +173,30 @@ describe('the archiver', () => {
     const file = files.get(transactions.id)!
     const schema = JSON.parse(readFileSync(join(folder, 'objects', file), 'utf8')) as { name: string }
     expect(schema.name).toBe('Transaction')
+  })
+
+  it('keeps the audit log, and notes its head in every manifest after', async () => {
+    const log = new AuditLog(fixture.ledger.pool)
+    const archive = await openArchive()
+    const archived = []
+    for await (const entry of archive.auditLog()) archived.push(entry)
+    expect(archived).toEqual(await log.readAfter(0n, 2))
+    expect((await archive.last())!.manifest.audit_log).toMatchObject({
+      last: '2',
+      head_hash: archived[1]!.hash.toString('hex'),
+    })
+  })
+
+  it('shows an audit log that was cut off, head and all', async () => {
+    const { last, head_hash: hash } = (await (await openArchive()).last())!.manifest.audit_log!
+    const client = await fixture.ledger.pool.connect()
+    const log = new AuditLog({ query: client.query.bind(client), connect: () => Promise.reject() } as never)
+    const check = async () => (await checkAuditLog(log, { seq: BigInt(last), hash })).findings
+    expect(await check()).toEqual([])
+    await client.query(`begin; alter table audit_log disable trigger all; delete from audit_log where seq = 2;
+      update audit_log_head h set seq = a.seq, hash = a.hash from audit_log a`)
+    expect(await check()).toEqual([{ table: 'audit_log', key: '2', kind: 'removed' }])
+    client.release(true)
   })
 
   it('and another one at the same time write one chain between them', async () => {

@@ -3,6 +3,7 @@ import { batchHash } from '#domain/ledger/batch-record.ts'
 import { OperatingError } from '#platform/errors.ts'
 import type { IngestRecord } from '#platform/kafka/ingest-record.ts'
 import { type ObjectStorage, readWhole } from '#platform/object-storage/object-storage.ts'
+import type { StoredAuditEntry } from '#platform/postgres/audit-log.ts'
 import type { StoredBatch } from '#platform/postgres/batch-store.ts'
 import { readAvroFile } from '#platform/schema-registry/avro-container.ts'
 import {
@@ -121,6 +122,22 @@ export class Archive {
       yield batch
     }
     if (found !== count) throw damaged(file, `expected ${count} batches, found ${found}`)
+  }
+
+  /** The audit log's entries that are archived, in order. @throws OperatingError `archive_damaged` */
+  async *auditLog(): AsyncGenerator<StoredAuditEntry> {
+    for await (const { manifest } of this.manifests()) yield* this.auditLogOf(manifest)
+  }
+
+  /** The audit log's entries of one segment. @throws OperatingError `archive_damaged` */
+  async *auditLogOf({ audit_log: part = null }: Manifest): AsyncGenerator<StoredAuditEntry> {
+    if (part === null || part.file === null) return
+    let found = 0
+    for await (const entry of this.values<StoredAuditEntry>(part.file)) {
+      found += 1
+      yield { ...entry, previousHash: Buffer.from(entry.previousHash), hash: Buffer.from(entry.hash) }
+    }
+    if (found !== part.count) throw damaged(part.file, `expected ${part.count} entries, found ${found}`)
   }
 
   /** How far a partition is archived: the next offset; 0 where nothing of it is. */

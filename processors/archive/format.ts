@@ -44,6 +44,14 @@ export interface ArchivedSchema {
   readonly sha256: string
 }
 
+/** The audit log's entries since the manifest before; no file where there were none. */
+export interface ArchivedAuditLog extends Omit<ArchivedFile, 'file'> {
+  readonly file: string | null
+  /** The newest entry as of this segment: its place, and its hash (hex). */
+  readonly last: string
+  readonly head_hash: string
+}
+
 export interface Manifest {
   readonly format: number
   /** 1, 2, 3, … */
@@ -60,6 +68,8 @@ export interface Manifest {
   readonly batches: ArchivedBatches
   readonly records: readonly ArchivedRecords[]
   readonly schemas: readonly ArchivedSchema[]
+  /** Null where the log is empty. */
+  readonly audit_log: ArchivedAuditLog | null
   /** By cluster and 'topic:partition': the next offset that isn't archived, as of this segment. */
   readonly positions: Readonly<Record<string, Readonly<Record<string, string>>>>
 }
@@ -73,6 +83,7 @@ export const archiveKeys = (ledger: string) => ({
   batches: (first: bigint, last: bigint) => `${ledger}/batches/${padded(first)}-${padded(last)}.avro`,
   records: (cluster: string, topic: string, partition: number, from: bigint, next: bigint) =>
     `${ledger}/records/${cluster}/${topic}/${partition}/${padded(from)}-${padded(next)}.avro`,
+  auditLog: (first: bigint, last: bigint) => `${ledger}/audit-log/${padded(first)}-${padded(last)}.avro`,
   schema: (id: number) => `${ledger}/schemas/${id}.avsc`,
 })
 
@@ -160,6 +171,24 @@ export const RECORD_SCHEMA: AvroSchemaObject = {
         },
       ],
     },
+  ],
+}
+
+/** An entry of the audit log, as it stands (the migration `audit-log` in schemas/sql/ says what is hashed). */
+export const AUDIT_SCHEMA: AvroSchemaObject = {
+  type: 'record',
+  name: 'ArchivedAuditEntry',
+  namespace: 'tallystream.archive',
+  doc: 'Who looked at or changed what. hash = SHA-256(previousHash, JSON array of seq as text, at, actor, action, subject, details).',
+  fields: [
+    { name: 'seq', type: 'long' },
+    { name: 'at', type: 'string' },
+    { name: 'actor', type: 'string' },
+    { name: 'action', type: 'string' },
+    { name: 'subject', type: 'string' },
+    { name: 'details', type: 'string', doc: 'A JSON object.' },
+    { name: 'previousHash', type: { type: 'fixed', name: 'Sha256', size: 32 } },
+    { name: 'hash', type: 'Sha256' },
   ],
 }
 

@@ -5,6 +5,7 @@ import type { Kafka } from '#platform/kafka/client.ts'
 import { RangeReader } from '#platform/kafka/range-reader.ts'
 import { openStorage } from '#platform/object-storage/open-storage.ts'
 import { ArchiveProgress } from '#platform/postgres/archive-progress.ts'
+import { AuditLog } from '#platform/postgres/audit-log.ts'
 import { BatchStore } from '#platform/postgres/batch-store.ts'
 import type { EnginePool } from '#platform/postgres/engine-pool.ts'
 import { Lease } from '#platform/postgres/lease.ts'
@@ -49,6 +50,7 @@ export const openArchiver = (options: {
     store: new BatchStore(pool),
     records,
     schemas: options.schemas,
+    auditLog: new AuditLog(pool),
     segmentBytesMax: archive.segmentBytesMax,
     segmentSecondsMax: archive.segmentSecondsMax,
     progress: new ArchiveProgress(pool),

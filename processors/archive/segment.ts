@@ -10,16 +10,19 @@ import { type BatchHeader, batchHash, readFrames } from '#domain/ledger/batch-re
 import { IncidentError, OperatingError } from '#platform/errors.ts'
 import type { ObjectStorage } from '#platform/object-storage/object-storage.ts'
 import type { ArchivableHead } from '#platform/postgres/archive-progress.ts'
+import type { AuditLog, StoredAuditEntry } from '#platform/postgres/audit-log.ts'
 import type { BatchStore, StoredBatch } from '#platform/postgres/batch-store.ts'
 import { AvroFileWriter } from '#platform/schema-registry/avro-container.ts'
 import { type SchemaSource, writerIdOf } from '#platform/schema-registry/serde.ts'
 import type { KeptManifest } from './archive.ts'
 import {
   ARCHIVE_FORMAT,
+  type ArchivedAuditLog,
   type ArchivedBatches,
   type ArchivedRecords,
   type ArchivedSchema,
   archiveKeys,
+  AUDIT_SCHEMA,
   BATCH_SCHEMA,
   type Manifest,
   manifestBytes,
@@ -36,6 +39,7 @@ export interface SegmentContext {
   readonly store: Pick<BatchStore, 'readAfter'>
   readonly records: IngestRecords
   readonly schemas: SchemaSource
+  readonly auditLog: Pick<AuditLog, 'readAfter'>
   /** Batch records of one segment, unpacked; a segment has at least one batch. */
   readonly segmentBytesMax: number
   /** Below which files are made before they are stored; the system's temporary folder where absent. */
@@ -51,6 +55,7 @@ interface Range {
 
 const READ = { batchesMax: 64, bytesMax: 4 * 1024 * 1024 }
 const HASH_IN_NAME = 16
+const AUDIT_PAGE = 1_000
 
 /**
  * Writes the segment behind `previous`, with batches up to `head` at most.
@@ -120,6 +125,7 @@ class SegmentWriter {
       batches,
       records,
       schemas: await this.writeSchemas(),
+      audit_log: await this.writeAuditLog(),
       positions: this.positions(),
     }
     const content = manifestBytes(manifest)
@@ -294,6 +300,33 @@ class SegmentWriter {
       written.push({ id, file, sha256 })
     }
     return written
+  }
+
+  private async writeAuditLog(): Promise<ArchivedAuditLog | null> {
+    const before = this.previous?.manifest.audit_log ?? null
+    const after = BigInt(before?.last ?? 0)
+    const path = join(this.folder, 'audit-log.avro')
+    const file = new AvroFileWriter(path, AUDIT_SCHEMA, {
+      'tallystream.ledger': this.context.ledger,
+      'tallystream.first': String(after + 1n),
+    })
+    try {
+      let last: StoredAuditEntry | undefined
+      for (;;) {
+        const entries = await this.context.auditLog.readAfter(last?.seq ?? after, AUDIT_PAGE)
+        for (const entry of entries) await file.append(entry)
+        last = entries.at(-1) ?? last
+        if (entries.length < AUDIT_PAGE) break
+      }
+      const { count, bytes, sha256 } = await file.close()
+      if (last === undefined) return before === null ? null : { ...before, file: null, count: 0, bytes: 0 }
+      const key = this.keyWithHash(this.keys.auditLog(after + 1n, last.seq), sha256)
+      await this.context.storage.putFile(key, path)
+      const hashes = { sha256: sha256.toString('hex'), head_hash: last.hash.toString('hex') }
+      return { file: key, bytes, count, last: String(last.seq), ...hashes }
+    } finally {
+      await file.abort()
+    }
   }
 
   private positions(): Manifest['positions'] {

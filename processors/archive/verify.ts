@@ -3,8 +3,15 @@ import { createHash } from 'node:crypto'
 import type { BatchHeader } from '#domain/ledger/batch-record.ts'
 import { OperatingError } from '#platform/errors.ts'
 import { readAvroFile } from '#platform/schema-registry/avro-container.ts'
+import { AuditLogChecker } from '#platform/postgres/audit-log-check.ts'
 import type { Archive, KeptManifest } from './archive.ts'
-import { type ArchivedRecords, type ArchivedRecordValue, archiveKeys, type Manifest } from './format.ts'
+import {
+  type ArchivedAuditLog,
+  type ArchivedRecords,
+  type ArchivedRecordValue,
+  archiveKeys,
+  type Manifest,
+} from './format.ts'
 
 export interface ArchiveFinding {
   /** The object concerned. */
@@ -45,6 +52,7 @@ class Verifier {
   private records = 0n
   private bytes = 0n
   private positions: Manifest['positions'] = {}
+  private readonly auditLog = new AuditLogChecker()
   private last: Manifest | null = null
   private lastHash: string | null = null
 
@@ -107,6 +115,8 @@ class Verifier {
     for (const part of manifest.records) {
       await this.attempt(part.file ?? key, () => this.recordFile(key, manifest, part))
     }
+    const log = manifest.audit_log ?? null
+    if (log !== null) await this.attempt(log.file ?? key, () => this.auditLogFile(key, manifest, log))
     for (const { file, sha256 } of manifest.schemas) {
       await this.attempt(file, () => this.file(file, sha256, null))
     }
@@ -128,6 +138,16 @@ class Verifier {
     const isSame = hash.digest('hex') === sha256 && (bytes === null || bytes === found)
     this.expect(isSame, file, "isn't what its manifest says (SHA-256)")
     return isSame
+  }
+
+  /** The audit log's entries are one chain over all segments. */
+  private async auditLogFile(key: string, manifest: Manifest, log: ArchivedAuditLog): Promise<void> {
+    if (log.file !== null && !(await this.file(log.file, log.sha256, log.bytes))) return
+    for await (const entry of this.archive.auditLogOf(manifest)) this.auditLog.check(entry)
+    const { last, findings } = this.auditLog
+    for (const found of findings.splice(0)) this.find(log.file ?? key, `entry ${found.key}: ${found.kind}`)
+    const isHead = String(last.seq) === log.last && last.hash.toString('hex') === log.head_hash
+    this.expect(isHead, key, "the audit log doesn't end as the manifest says")
   }
 
   private async batchFile(key: string, manifest: Manifest): Promise<void> {

@@ -15,6 +15,7 @@ const SHOWN_MAX = 20
 export function addAuditOutputs(audit: Command): void {
   addCommand<{ repair?: boolean }>(audit, {
     usage: 'outputs',
+    audited: ({ repair }) => repair === true,
     summary:
       'compare output topics and the balance cache with the batch records (exit code 1 on a difference)',
     example: 'audit outputs --json',

@@ -23,6 +23,7 @@ const ENTRY = /^(\d{1,18})\.(\d{1,9})(?:\.(\d{1,5}))?$/
 export function addAuditTrace(audit: Command): void {
   addCommand<Options>(audit, {
     usage: 'trace <subject>',
+    audited: true,
     summary:
       'tell the story of a transaction (its id), an entry (sequence.index.entry) or an account: input, decision, rules, entries, batch, outputs, what followed',
     example: 'audit trace pay-1 --source shop',
