@@ -86,9 +86,12 @@ export function completeHelp(program: Command, firstSteps: readonly string[]): v
   const show = (lines: readonly string[]) => lines.map((line) => `  npx tallystream ${line}`).join('\n')
   program.addHelpText('after', `\nExamples:\n${show(firstSteps)}`)
   program.addHelpText('afterAll', `\n${EXIT_CODES}`)
-  for (const group of program.commands) {
-    const lines = group.commands.flatMap((command) => examples.get(command) ?? [])
+  for (const group of program.commands) addExamples(group)
+
+  function addExamples(group: Command): string[] {
+    const lines = group.commands.flatMap((command) => examples.get(command) ?? addExamples(command))
     if (lines.length > 0) group.addHelpText('after', `\nExamples:\n${show(lines)}`)
+    return lines
   }
 }
 

@@ -1,0 +1,60 @@
+/** Every command and subcommand: what its help text says, and what it makes of options that it doesn't have. */
+import { type Command, CommanderError } from 'commander'
+import { expect, test } from 'vitest'
+import { buildProgram } from './program.ts'
+
+/** A command's words after the program's name. */
+const pathOf = (command: Command): string[] =>
+  command.parent === null ? [] : [...pathOf(command.parent), command.name()]
+
+const all = (command: Command): Command[] => [command, ...command.commands.flatMap(all)]
+
+function helpOf(command: Command): string {
+  let text = ''
+  command.configureOutput({
+    writeOut: (part) => {
+      text += part
+    },
+  })
+  command.outputHelp()
+  return text
+}
+
+const program = buildProgram()
+const [groups, commands] = [
+  all(program).filter((each) => each.commands.length > 0 && each !== program),
+  all(program).filter((each) => each.commands.length === 0),
+]
+
+test('the program shows first steps', () => {
+  const help = helpOf(program)
+  expect(help).toMatch(/Examples:\n {2}npx tallystream demo\n/)
+  expect(help).toMatch(/Exit codes: /)
+  expect(commands.length).toBeGreaterThan(50)
+})
+
+test.each(groups.map((each) => [pathOf(each).join(' '), each]))('%s shows examples', (path, group) => {
+  const help = helpOf(group as Command)
+  expect(help).toMatch(new RegExp(`Examples:\\n {2}npx tallystream ${path} \\w`))
+  expect(help).toMatch(/Exit codes: 0 fine, 1 .*, 2 .*, 3 /)
+})
+
+test.each(commands.map((each) => [pathOf(each).join(' '), each]))(
+  '%s has an example, --json and exit codes in its help',
+  (path, command) => {
+    const help = helpOf(command as Command)
+    expect(help).toContain(`Example:\n  npx tallystream ${path}`)
+    expect(help).toContain('--json')
+    expect(help).toMatch(/Exit codes: 0 fine, 1 .*, 2 .*, 3 /)
+  },
+)
+
+test.each(commands.map((each) => [pathOf(each).join(' ')]))(
+  '%s refuses an option that it does not have',
+  async (path) => {
+    const other = buildProgram()
+    for (const each of all(other)) each.configureOutput({ writeErr: () => undefined })
+    const parsed = other.parseAsync([...path.split(' '), '--no-such-option'], { from: 'user' })
+    await expect(parsed).rejects.toThrow(CommanderError)
+  },
+)

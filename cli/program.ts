@@ -1,0 +1,87 @@
+/** The command line: every subcommand by name. What a command does stands in its own file below cli/commands/. */
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { completeHelp } from '#cli/command.ts'
+import { registerAccounts } from '#cli/commands/accounts.ts'
+import { registerApi } from '#cli/commands/api.ts'
+import { registerArchive } from '#cli/commands/archive.ts'
+import { registerAudit } from '#cli/commands/audit.ts'
+import { registerBalances } from '#cli/commands/balances.ts'
+import { registerBench } from '#cli/commands/bench.ts'
+import { registerCache } from '#cli/commands/cache.ts'
+import { registerCards } from '#cli/commands/cards.ts'
+import { registerDemo } from '#cli/commands/demo.ts'
+import { registerDlq } from '#cli/commands/dlq.ts'
+import { registerDoctor } from '#cli/commands/doctor.ts'
+import { registerFaults } from '#cli/commands/faults.ts'
+import { registerGenerate } from '#cli/commands/generate.ts'
+import { registerImport } from '#cli/commands/import.ts'
+import { registerMigrate } from '#cli/commands/migrate.ts'
+import { registerPositions } from '#cli/commands/positions.ts'
+import { registerRecover } from '#cli/commands/recover.ts'
+import { registerPeriods } from '#cli/commands/periods.ts'
+import { registerReviews } from '#cli/commands/reviews.ts'
+import { registerRules } from '#cli/commands/rules.ts'
+import { registerRun } from '#cli/commands/run.ts'
+import { registerStack } from '#cli/commands/stack.ts'
+import { registerTopics } from '#cli/commands/topics.ts'
+import { registerTransactions } from '#cli/commands/transactions.ts'
+
+/** Explicit, in the order of the help text: a newcomer's first commands come first. */
+const registrations: readonly ((program: Command) => void)[] = [
+  registerDemo,
+  registerDoctor,
+  registerStack,
+  registerMigrate,
+  registerTopics,
+  registerRun,
+  registerAccounts,
+  registerTransactions,
+  registerBalances,
+  registerCards,
+  registerReviews,
+  registerRules,
+  registerDlq,
+  registerPositions,
+  registerGenerate,
+  registerImport,
+  registerApi,
+  registerCache,
+  registerArchive,
+  registerAudit,
+  registerRecover,
+  registerPeriods,
+  registerBench,
+  registerFaults,
+]
+
+/** From nothing to a first payment, by hand; `demo` does all of it. */
+const FIRST_STEPS = [
+  'demo',
+  'stack up',
+  'migrate',
+  'topics apply',
+  'run',
+  'accounts open bank --currency EUR --class external --unlimited',
+  'accounts open alice --currency EUR',
+  'transactions post --from bank --to alice --amount 12.75 --currency EUR',
+  'balances alice',
+]
+
+/** The whole command line. Wrong usage is thrown as a CommanderError, after its message was printed. */
+export function buildProgram(): Command {
+  const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
+  const program = new Command('tallystream')
+    .description(
+      'Records on Kafka become double-entry balances in Postgres, exactly once, provable by replay.',
+    )
+    .version(manifest.version)
+    .showHelpAfterError('(--help says more)')
+  // Before the subcommands: they inherit it.
+  program.exitOverride()
+  for (const register of registrations) register(program)
+  completeHelp(program, FIRST_STEPS)
+  return program
+}
