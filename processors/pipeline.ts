@@ -242,7 +242,7 @@ const makePublisher = (options: PipelineOptions, shared: Shared): Publisher => {
         }),
         { registry: shared.registry, contract: shared.contracts.balances, timeline },
       ),
-    entries: new EntryMaker(shared.registry, shared.contracts),
+    entries: new EntryMaker(shared.registry, shared.contracts, { trusted: true }),
     batchOf: batchEncoder(shared.contracts, shared.origin),
     lastPublished: shared.lastPublished,
     lease: new Lease(shared.pool, {

@@ -67,7 +67,14 @@ export class AvroDecoder<T> {
   /** Ids that the registry didn't know; whoever sends random ones must not fill the memory. Oldest out first. */
   readonly #unknown = new Set<number>()
 
-  constructor(source: SchemaSource, readerSchema: AvroSchemaObject) {
+  readonly #isTrusted: boolean
+
+  /**
+   * @param options.trusted for values that we encoded ourselves and that were held against their hash: they are decoded without
+   * looking first whether their lengths and counts are sane, which takes longer than decoding
+   */
+  constructor(source: SchemaSource, readerSchema: AvroSchemaObject, options: { trusted?: boolean } = {}) {
+    this.#isTrusted = options.trusted ?? false
     this.#source = source
     this.#readerSchema = JSON.stringify(readerSchema)
     this.#readerType = avroType(readerSchema)
@@ -136,7 +143,7 @@ export class AvroDecoder<T> {
   }
 
   #makeWriter(schema: AvroSchemaObject): Writer {
-    const check = compileBoundsCheck(schema)
+    const check = this.#isTrusted ? () => undefined : compileBoundsCheck(schema)
     const reader = this.#readerType
     const writerType = avroType(schema)
     // Equal by what decides about bytes; documentation and aliases don't.

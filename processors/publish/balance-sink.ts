@@ -28,7 +28,8 @@ export const balanceSinkOf = (
     readonly timeline: bigint
   },
 ): BalanceSink => {
-  const decoder = new AvroDecoder<BalanceValue>(options.registry, options.contract.schema)
+  // The hash of the batch that they stand in was checked before.
+  const decoder = new AvroDecoder<BalanceValue>(options.registry, options.contract.schema, { trusted: true })
   const rowOf = (bytes: Buffer): AccountBalance => {
     const { account, sequence, recordedAt, ...balance } = decoder.decode(bytes)
     return {

@@ -12,8 +12,13 @@ export class EntryMaker {
   private readonly decoder: AvroDecoder<ProcessedValue>
   private readonly encoder: AvroEncoder<unknown>
 
-  constructor(registry: SchemaSource, contracts: Pick<Contracts, 'processed' | 'entries'>) {
-    this.decoder = new AvroDecoder(registry, contracts.processed.schema)
+  /** @param options.trusted the batches' hashes are checked before */
+  constructor(
+    registry: SchemaSource,
+    contracts: Pick<Contracts, 'processed' | 'entries'>,
+    options: { trusted?: boolean } = {},
+  ) {
+    this.decoder = new AvroDecoder(registry, contracts.processed.schema, options)
     this.encoder = encoderOf(contracts.entries)
   }
 

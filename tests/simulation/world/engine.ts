@@ -169,7 +169,7 @@ export const startEngine = (services: Services, process: SimulatedProcess, event
           }),
           { registry, contract: localContracts.balances, timeline },
         ),
-      entries: new EntryMaker(registry, localContracts),
+      entries: new EntryMaker(registry, localContracts, { trusted: true }),
       batchOf: batchEncoder(localContracts, ORIGIN),
       lastPublished,
       lease: new Lease(pool as never, {
