@@ -25,6 +25,11 @@ test('reads of accounts and writes are noted with actor, route, subject and stat
     url: '/transactions',
     payload: { id: 'x1', from: 'alice', to: 7, amount: '12.75', currency: 'EUR' },
   })
+  await app.inject({
+    method: 'POST',
+    url: '/transactions',
+    payload: { from: 'alice', to: 7, amount: '12.75', currency: 'EUR' },
+  })
   expect(noted).toEqual([
     {
       atMs: TEST_TIME_MS,
@@ -42,11 +47,13 @@ test('reads of accounts and writes are noted with actor, route, subject and stat
       details: { status: 202 },
       isChange: true,
     }),
+    expect.objectContaining({ subject: expect.stringMatching(/^\/transactions\/[0-9a-f-]{36}$/) }),
   ])
 })
 
 test('health, metrics and the description are not', async () => {
   const { app, noted } = await build()
-  for (const url of ['/metrics', '/health', '/docs/json', '/nowhere']) await app.inject(url)
+  for (const url of ['/', '/metrics', '/health', '/health/ready', '/docs', '/docs/json', '/nowhere'])
+    await app.inject(url)
   expect(noted).toEqual([])
 })

@@ -6,7 +6,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ApiDependencies } from '#api/dependencies.ts'
 
 /** Health, metrics and the description of the API. */
-const NOT_NOTED = /^\/(?:health|metrics|docs)(?:\/|$)/
+const NOT_NOTED = /^\/(?:$|(?:health|metrics|docs)(?:\/|$))/
 const SUBJECT_LENGTH_MAX = 256
 
 /** Adds the hook. */
@@ -21,7 +21,7 @@ export function noteAccess(
       atMs: nowMs(),
       actor: headerText(request, 'x-actor') ?? 'anonymous',
       action: `${request.method} ${route}`,
-      subject: subjectOf(request),
+      subject: subjectOf(request, reply.getHeader('location')),
       details: { status: reply.statusCode },
       isChange: request.method !== 'GET' && request.method !== 'HEAD',
       ...(request.trace === null ? {} : { traceId: request.trace.traceId }),
@@ -34,12 +34,19 @@ const headerText = (request: FastifyRequest, name: string): string | undefined =
   return typeof value === 'string' && value !== '' ? value : undefined
 }
 
-/** What a request is about: what its path names, the filters of a listing, or the id in its body. */
-function subjectOf({ params, query, body }: FastifyRequest): string {
+/** Fields of bodies that say what a request is about. */
+const SUBJECT_FIELDS = ['id', 'accountId', 'transactionId'] as const
+
+/** What a request is about: what its path names, the id in its body or the one it was given, the filters of a listing. */
+function subjectOf({ params, query, body }: FastifyRequest, location: unknown): string {
   const named = Object.values((params ?? {}) as Record<string, string>)
   if (named.length > 0) return named.join(' ').slice(0, SUBJECT_LENGTH_MAX)
-  const id = (body as { id?: unknown; account_id?: unknown } | null | undefined)?.id
-  if (typeof id === 'string' || typeof id === 'number') return String(id).slice(0, SUBJECT_LENGTH_MAX)
+  const fields = (body ?? {}) as Record<string, unknown>
+  const id = SUBJECT_FIELDS.map((name) => fields[name]).find((value) =>
+    ['string', 'number'].includes(typeof value),
+  )
+  if (id !== undefined) return String(id).slice(0, SUBJECT_LENGTH_MAX)
+  if (typeof location === 'string') return location.slice(0, SUBJECT_LENGTH_MAX)
   const filters = Object.entries((query ?? {}) as Record<string, unknown>).filter(
     ([name]) => name !== 'cursor',
   )

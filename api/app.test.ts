@@ -94,6 +94,7 @@ test.each<[object, Record<string, string>, number, string]>([
   [{ id: 'x', from: 'a', to: 'b', amount: '1' }, { 'idempotency-key': 'y' }, 400, 'idempotency_key_mismatch'],
   [{ from: 'a', to: 'b', user_id: 'c', amount: '1' }, {}, 400, 'form_ambiguous'],
   [{ from: 'a', amount: '1' }, {}, 400, 'form_incomplete'],
+  [{}, {}, 400, 'form_incomplete'],
   [{ from: 'a', to: 'b', amount: '1', surprise: 1 }, {}, 400, 'request_invalid'],
   [{ from: 'a', to: 'b', amount: '1.234', currency: 'EUR' }, {}, 422, 'amount_invalid'],
   [{ from: 'a', to: 'b', amount: '1', currency: 'XYZ' }, {}, 422, 'currency_unknown'],
@@ -315,6 +316,15 @@ test('metrics count requests by route pattern, and the document names every rout
     '/transactions/{id}',
   ])
   expect((await app.inject('/docs')).statusCode).toBe(200)
+})
+
+test('a known path with another method names those that it takes; the root leads to the documentation', async () => {
+  const { app } = await buildTestApi()
+  const wrong = await app.inject({ method: 'DELETE', url: '/transactions/x?source=y' })
+  expect([wrong.statusCode, wrong.json().code]).toEqual([405, 'method_not_allowed'])
+  expect(wrong.headers.allow).toContain('GET')
+  const root = await app.inject('/')
+  expect([root.statusCode, root.headers.location]).toEqual([302, '/docs'])
 })
 
 test('a caller’s trace goes on: in replies, problems, log lines and what is published', async () => {

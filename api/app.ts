@@ -76,9 +76,7 @@ export async function buildApp(dependencies: ApiDependencies): Promise<FastifyIn
     }
     return await sendProblem(request, reply, problem)
   })
-  app.setNotFoundHandler((request, reply) =>
-    sendProblem(request, reply, new Problem(404, 'route_not_found', 'There is no such route.')),
-  )
+  answerUnknownRoutes(app)
   await describe(app)
   registerRoutes(app, dependencies)
   app.addHook('preClose', async () => {
@@ -87,6 +85,42 @@ export async function buildApp(dependencies: ApiDependencies): Promise<FastifyIn
   })
   await app.ready()
   return app
+}
+
+/** What no route takes: another method of a known path is said to be that. */
+function answerUnknownRoutes(app: FastifyInstance): void {
+  const methods = new Map<string, Set<string>>()
+  app.addHook('onRoute', ({ method, url }) => {
+    const known = methods.get(url) ?? new Set()
+    for (const each of [method].flat()) known.add(each)
+    methods.set(url, known)
+  })
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?')[0] ?? ''
+    const allowed = [...methods].flatMap(([url, known]) => (matches(url, path) ? [...known] : []))
+    if (allowed.length === 0) {
+      const notFound = new Problem(
+        404,
+        'route_not_found',
+        'There is no such route; /docs names those that are.',
+      )
+      return sendProblem(request, reply, notFound)
+    }
+    const allow = [...new Set(allowed)].join(', ')
+    const problem = new Problem(405, 'method_not_allowed', `Expected ${allow}, got ${request.method}.`, {
+      headers: { allow },
+    })
+    return sendProblem(request, reply, problem)
+  })
+}
+
+/** Whether a path is one of a pattern's; `:name` stands for any one segment. */
+function matches(pattern: string, path: string): boolean {
+  const [expected, actual] = [pattern.split('/'), path.split('/')]
+  return (
+    expected.length === actual.length &&
+    expected.every((part, place) => (part.startsWith(':') ? actual[place] !== '' : part === actual[place]))
+  )
 }
 
 function registerRoutes(app: FastifyInstance, dependencies: ApiDependencies): void {
@@ -98,6 +132,8 @@ function registerRoutes(app: FastifyInstance, dependencies: ApiDependencies): vo
   registerPostTransactions(app, dependencies, recent)
   registerReviews(app, dependencies)
   registerOperations(app, dependencies)
+  // Whoever opens the address in a browser wants to know what there is.
+  app.get('/', { schema: { hide: true } }, (_request, reply) => reply.redirect('/docs'))
   registerDeadLetters(app, dependencies)
 }
 

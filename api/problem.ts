@@ -49,6 +49,28 @@ export const problemSchema = {
   },
 } as const
 
+/** What a client typically meets at each status. */
+const EXAMPLES: Readonly<Record<number, { code: string; detail: string; property?: string }>> = {
+  400: {
+    code: 'request_invalid',
+    detail: 'query parameter limit must be at most 500',
+    property: 'limit',
+  },
+  404: { code: 'account_not_found', detail: 'There is no such account.' },
+  409: { code: 'id_conflict', detail: 'Another transaction has taken this id.' },
+  410: {
+    code: 'period_dropped',
+    detail: 'entries: kept is what was recorded from 2026-01-01T00:00:00.000Z on',
+  },
+  413: { code: 'body_too_large', detail: 'Request body is too large' },
+  415: { code: 'media_type_unsupported', detail: 'Unsupported Media Type: text/plain' },
+  422: {
+    code: 'insufficient_funds',
+    detail: 'Rejected: the debited account has less available than the amount.',
+  },
+  503: { code: 'postgres_unreachable', detail: 'A service behind this one is away or busy; try again.' },
+}
+
 /** Response schemas of the statuses at which a route can fail. */
 export const problems = (...statuses: number[]): Record<number, object> =>
   Object.fromEntries(
@@ -56,7 +78,19 @@ export const problems = (...statuses: number[]): Record<number, object> =>
       status,
       {
         description: STATUS_CODES[status] ?? 'Error',
-        content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } },
+        content: {
+          'application/problem+json': {
+            schema: { $ref: 'Problem#' },
+            example: {
+              type: 'about:blank',
+              title: STATUS_CODES[status] ?? 'Error',
+              status,
+              ...EXAMPLES[status],
+              request_id: '0f9bc776-1359-403c-aa28-433f618e0e17',
+              trace_id: '4bf92f3577b34da6a3ce929d0e0e4736',
+            },
+          },
+        },
       },
     ]),
   )

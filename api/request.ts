@@ -57,7 +57,11 @@ export function waitOf(request: FastifyRequest, waitMaxMs: number): number | und
 export function cursorOf(text: string | undefined, length: number): Cursor | null {
   if (text === undefined) return null
   const cursor = decodeCursor(text, length)
-  if (cursor === undefined) throw new Problem(400, 'cursor_invalid', 'Expected a cursor from a Link header.')
+  if (cursor === undefined) {
+    throw new Problem(400, 'cursor_invalid', 'Expected a cursor from a Link header.', {
+      members: { property: 'cursor' },
+    })
+  }
   return cursor
 }
 
@@ -80,6 +84,7 @@ export function timeOf(text: string, field: string): Date {
     400,
     'time_invalid',
     `Expected ${field} as ISO 8601 with a zone, for example 2026-01-31T12:00:00Z.`,
+    { members: { property: field } },
   )
 }
 

@@ -46,6 +46,12 @@ export const compatibleAmountSchema = {
   examples: [12.75],
 } as const
 
+/** Path parameters of an account's routes. */
+export const accountParams = {
+  type: 'object',
+  properties: { id: { ...accountIdSchema, description: 'The account’s id.' } },
+} as const
+
 export const timeSchema = { type: 'string', examples: ['2026-01-31T12:00:00.000Z'] } as const
 export const nullableTextSchema = { type: ['string', 'null'] } as const
 
@@ -91,4 +97,15 @@ export const outcomeSchema = {
     sequence: { ...nullableTextSchema, description: 'Place in the ledger’s history.' },
     recorded_at: nullableTextSchema,
   },
+} as const
+
+/** What the outcome schema holds for a transaction that was applied, and for one that is under way. */
+export const outcomeExamples = {
+  completed: {
+    txn_id: 'pay-1',
+    status: 'completed',
+    sequence: '4711',
+    recorded_at: '2026-01-31T12:00:00.000Z',
+  },
+  pending: { txn_id: 'pay-1', status: 'pending' },
 } as const

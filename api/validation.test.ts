@@ -24,6 +24,7 @@ test.each<[object, string, RegExp]>([
   [{ from: 'a', to: 'b', amount: '12.75', currency: 'JPY' }, 'amount', /exact in JPY, for example "1275"/],
   [{ from: 'a', to: 'a', amount: '1' }, 'to', /must differ/],
   [{ user_id: 'external:funding', amount: '1' }, 'user_id', /must differ/],
+  [{ from: 'a', to: 'b', amount: '1', occurredAt: 'yesterday' }, 'occurredAt', /ISO 8601 with a zone/],
   [{ kind: 'pay', postings: [posting] }, 'kind', /must be one of post, authorize/],
   [{ kind: 'capture' }, 'parentId', /need parentId/],
   [{ from: 'a', to: 'b', amount: '1', metadata: { note: 'x'.repeat(513) } }, 'metadata/note', /512/],

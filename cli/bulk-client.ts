@@ -5,7 +5,6 @@ import { CONNECT_TIMEOUT_MS, requireTopics } from '#cli/ledger-client.ts'
 import { waitUntilApplied } from '#connectors/ingest/applied.ts'
 import { IngestPublisher } from '#connectors/ingest/publisher.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
-import { ConfigurationError } from '#platform/errors.ts'
 import { makeKafka } from '#platform/kafka/client.ts'
 import type { RecordPosition } from '#platform/kafka/producer.ts'
 import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
@@ -87,18 +86,4 @@ export class BulkClient {
     this.#context.onClose(() => publisher.close())
     return publisher
   }
-}
-
-/** A whole number of an option. @throws ConfigurationError naming the option */
-export function wholeNumber(
-  text: string | undefined,
-  option: string,
-  range: { min: number; max: number },
-): number | undefined {
-  if (text === undefined) return undefined
-  const value = Number(text)
-  if (/^\d{1,16}$/.test(text) && value >= range.min && value <= range.max) return value
-  throw new ConfigurationError(
-    `${option}: expected a whole number from ${range.min} to ${range.max}, found "${text}"`,
-  )
 }

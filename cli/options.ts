@@ -69,9 +69,16 @@ export function asUsage<Value>(read: () => Value): Value {
   }
 }
 
+/** A whole number in bounds where the option was given. @throws ConfigurationError */
+export const maybeWholeOf = (
+  text: string | undefined,
+  option: string,
+  bounds: { min: number; max: number },
+): number | undefined => (text === undefined ? undefined : wholeOf(text, option, bounds))
+
 /** A whole number in bounds. @throws ConfigurationError */
 export function wholeOf(text: string, option: string, bounds: { min: number; max: number }): number {
-  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
+  const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN
   if (value >= bounds.min && value <= bounds.max) return value
   throw new ConfigurationError(
     `expected ${option} as a whole number from ${bounds.min} to ${bounds.max}, got ${JSON.stringify(text)}`,
@@ -91,14 +98,21 @@ export const limitOf = ({ limit }: PageOptions): number =>
   wholeOf(limit, '--limit', { min: 1, max: PAGE_SIZE_MAX })
 
 /** The place in `--after`, of so many numbers. @throws ConfigurationError */
-export const afterOf = ({ after }: PageOptions, length: number): Cursor | null =>
-  asUsage(() => cursorOf(after, length))
+export function afterOf({ after }: PageOptions, length: number): Cursor | null {
+  try {
+    return cursorOf(after, length)
+  } catch (error) {
+    const message = `expected --after as the page before named it, got ${JSON.stringify(after)}`
+    throw new ConfigurationError(message, { cause: error })
+  }
+}
 
 /** What `--after` takes to go on; null = that was all. */
 export const nextOf = (next: Cursor | null): string | null => (next === null ? null : encodeCursor(next))
 
-/** Minor units of an amount in major units. @throws ConfigurationError */
-export const amountOf = (text: string, currency: string): bigint => asUsage(() => readAmount(text, currency))
+/** Minor units of an amount in major units. @throws ConfigurationError naming the option */
+export const amountOf = (text: string, currency: string, option: string): bigint =>
+  asUsage(() => readAmount(text, currency, option))
 
 /** A time from ISO 8601 text with its zone. @throws ConfigurationError */
 export const momentOf = (text: string, option: string): Date => asUsage(() => timeOf(text, option))

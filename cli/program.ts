@@ -55,13 +55,13 @@ const registrations: readonly ((program: Command) => void)[] = [
   registerFaults,
 ]
 
-/** From nothing to a first payment, by hand; `demo` does all of it. */
+/** From nothing to a first payment. */
 const FIRST_STEPS = [
-  'demo',
+  'demo   (all of this by itself, with generated money)',
   'stack up',
   'migrate',
   'topics apply',
-  'run',
+  'run   (the engine; it stays up: the rest goes into another terminal)',
   'accounts open bank --currency EUR --class external --unlimited',
   'accounts open alice --currency EUR',
   'transactions post --from bank --to alice --amount 12.75 --currency EUR',

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { parseExactJson } from '#api/exact-json.ts'
-import { amountOf, asUsage } from '#cli/options.ts'
+import { amountOf, asUsage, momentOf } from '#cli/options.ts'
 import { CLI_SOURCE } from '#cli/transaction-results.ts'
 import { containsCardNumber } from '#domain/transactions/card-numbers.ts'
 import { ConfigurationError } from '#platform/errors.ts'
@@ -117,16 +117,23 @@ const PLAIN_FIELDS = {
   country: 'country',
   endToEndId: 'endToEndId',
   uetr: 'uetr',
-  occurredAt: 'occurredAt',
-  valueTime: 'valueTime',
-  expires: 'expiresAt',
 } as const satisfies Partial<Record<keyof TransactionOptions, string>>
+
+const TIME_FIELDS = {
+  '--occurred-at': ['occurredAt', 'occurredAt'],
+  '--value-time': ['valueTime', 'valueTime'],
+  '--expires': ['expires', 'expiresAt'],
+} as const satisfies Record<string, readonly [keyof TransactionOptions, string]>
 
 function fieldsOf(options: TransactionOptions): Fields {
   const fields: Fields = {}
   for (const [option, field] of Object.entries(PLAIN_FIELDS)) {
     const value = options[option as keyof typeof PLAIN_FIELDS]
     if (value !== undefined) fields[field] = value
+  }
+  for (const [option, [name, field]] of Object.entries(TIME_FIELDS)) {
+    const value = options[name]
+    if (value !== undefined) fields[field] = momentOf(value, option).getTime()
   }
   if (options.metadata !== undefined) fields.metadata = Object.fromEntries(options.metadata.map(pairOf))
   const postings = postingsOf(options)
@@ -156,16 +163,16 @@ function postingsOf(options: TransactionOptions): Fields[] {
     )
   }
   const listed = posting.map((text) => text.split(','))
-  const parts = missing === 0 ? [flat as string[], ...listed] : listed
-  return parts.map(postingOf)
+  const flatPart = missing === 0 ? [postingOf(flat as string[], '--amount')] : []
+  return [...flatPart, ...listed.map((parts) => postingOf(parts, 'the amount of --posting'))]
 }
 
-function postingOf(parts: readonly string[]): Fields {
+function postingOf(parts: readonly string[], name: string): Fields {
   const [debit, credit, amount, currency] = parts
   if (parts.length !== 4 || debit === undefined || credit === undefined) {
     throw new ConfigurationError(
       `expected --posting as from,to,amount,currency, got ${JSON.stringify(parts.join(','))}`,
     )
   }
-  return { debit, credit, amount: amountOf(amount!, currency!), currency }
+  return { debit, credit, amount: amountOf(amount!, currency!, name), currency }
 }

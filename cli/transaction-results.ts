@@ -4,6 +4,7 @@ import { type CommandResult, exitCodes } from '#cli/command.ts'
 import type { Submission } from '#cli/ledger-client.ts'
 import { showPosition } from '#cli/writes.ts'
 import { transactionKey } from '#domain/transactions/canonical.ts'
+import { wordsOf } from '#domain/transactions/reason-texts.ts'
 import type { ReadPool } from '#platform/postgres/pool.ts'
 import { readOutcomes } from '#platform/postgres/queries/read-outcomes.ts'
 
@@ -35,12 +36,13 @@ export function outcomeResult(
     const detail = refusal?.detail == null ? {} : { detail: refusal.detail }
     return {
       json: { ...subject, status: 'refused', outcome: null, reason, ...detail, sequence, ...place },
-      text: `${id}: refused (${reason}${refusal?.detail == null ? '' : `: ${refusal.detail}`})`,
+      text: `${id}: refused (${[reason ?? [], refusal?.detail ?? wordsOf(reason ?? '') ?? []].flat().join(': ')})`,
       exitCode: exitCodes.difference,
     }
   }
   const { status, reason, rules } = decision
-  const why = [reason ?? [], rules.map((rule) => `rule ${rule.ruleId}`)].flat()
+  const words = reason === null ? [] : [[reason, wordsOf(reason) ?? []].flat().join(': ')]
+  const why = [...words, ...rules.map((rule) => `rule ${rule.ruleId}`)]
   return {
     json: {
       ...subject,

@@ -1,6 +1,7 @@
 /** Results of commands that changed reference data: what the ledger made of the change, and what is there now. */
 import { type CommandResult, exitCodes } from '#cli/command.ts'
 import type { Submission } from '#cli/ledger-client.ts'
+import { wordsOf } from '#domain/transactions/reason-texts.ts'
 import { OperatingError } from '#platform/errors.ts'
 import type { ReadPool } from '#platform/postgres/pool.ts'
 import { type AccountDetails, readAccount } from '#platform/postgres/queries/read-account.ts'
@@ -46,6 +47,7 @@ export function changeResult(
     ...place,
   }
   if (refusal === null) return { json, text: shown.text }
-  const detail = refusal.detail === null ? '' : ` (${refusal.detail})`
+  const words = refusal.detail ?? wordsOf(refusal.reason)
+  const detail = words === undefined ? '' : ` (${words})`
   return { json, text: `refused: ${refusal.reason}${detail}\n${shown.text}`, exitCode: exitCodes.difference }
 }

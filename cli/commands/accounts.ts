@@ -93,7 +93,7 @@ function addOpen(accounts: Command): void {
         accountClass: options.class,
         normalSide: options.normalSide,
         limited: !unlimited,
-        overdraftLimit: amountOf(overdraft, currency),
+        overdraftLimit: amountOf(overdraft, currency, '--overdraft'),
         reversalMayOverdraw: options.reversalMayOverdraw ?? false,
       }))
     },
@@ -127,7 +127,8 @@ function addSetLimit(accounts: Command): void {
         action: 'set_limit',
         limited: overdraft !== undefined,
         // Of an unknown account there is no currency; the amount is then read in any, and the ledger refuses the change.
-        overdraftLimit: overdraft === undefined ? 0n : amountOf(overdraft, account?.currency ?? 'EUR'),
+        overdraftLimit:
+          overdraft === undefined ? 0n : amountOf(overdraft, account?.currency ?? 'EUR', '--overdraft'),
       }))
     },
   })

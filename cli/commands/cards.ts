@@ -38,13 +38,14 @@ export function registerCards(program: Command): void {
       change(context, options, token!, async ({ pool }) => {
         const { account, expires, transactionLimit, dailyLimit } = options
         const { currency } = await requireAccount(pool, account)
-        const limit = (text?: string) => (text === undefined ? null : amountOf(text, currency))
+        const limit = (text: string | undefined, option: string) =>
+          text === undefined ? null : amountOf(text, currency, option)
         return {
           action: 'issue',
           accountId: account,
           expiresAt: expires === undefined ? null : momentOf(expires, '--expires').getTime(),
-          transactionLimit: limit(transactionLimit),
-          dailyLimit: limit(dailyLimit),
+          transactionLimit: limit(transactionLimit, '--transaction-limit'),
+          dailyLimit: limit(dailyLimit, '--daily-limit'),
         }
       }),
   })

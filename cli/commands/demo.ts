@@ -2,18 +2,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
 import { type ApiServer, startApi } from '#api/server.ts'
-import { BulkClient, wholeNumber } from '#cli/bulk-client.ts'
+import { BulkClient } from '#cli/bulk-client.ts'
 import { addCommand, type CommandContext, type CommandResult, exitCodes } from '#cli/command.ts'
 import { applyTopics } from '#cli/commands/topics.ts'
 import { readServedBalances } from '#cli/demo/balance-reader.ts'
 import { type LatencySummary, measureLatency } from '#cli/demo/latency.ts'
 import { type DemoReport, reportText } from '#cli/demo/report.ts'
+import { wholeOf } from '#cli/options.ts'
 import { LOGIC_VERSION } from '#domain/ledger/state.ts'
 import { formatMinorAmount } from '#domain/money/amount.ts'
 import { currencyByCode, currencyByNumeric } from '#domain/money/currency.ts'
 import { maskCardNumbers } from '#domain/transactions/card-numbers.ts'
 import { startStack } from '#infra/local/stack.ts'
-import { checkExpectation } from '#loadtest/generator/expectation.ts'
+import { checkExpectation, ownOutcomes } from '#loadtest/generator/expectation.ts'
 import {
   type PublishSummary,
   publishReference,
@@ -65,8 +66,8 @@ export function registerDemo(program: Command): void {
 
 async function runDemo(context: CommandContext, options: DemoOptions): Promise<CommandResult> {
   const startedAtMs = performance.now()
-  const transactions = wholeNumber(options.transactions, '--transactions', { min: 1, max: 10_000_000 })!
-  const accounts = wholeNumber(options.accounts, '--accounts', { min: 10, max: 1_000_000 })!
+  const transactions = wholeOf(options.transactions, '--transactions', { min: 1, max: 10_000_000 })
+  const accounts = wholeOf(options.accounts, '--accounts', { min: 10, max: 1_000_000 })
   const configuration = await startServices(context)
   const logger = createLogger({ level: 'error', service: 'demo', redactText: maskCardNumbers })
   await startEngine(context, configuration, logger)
@@ -239,7 +240,8 @@ async function check(
       expectation.differences.length === 0 &&
       served.cached > 0,
     transactions: plan.transactions,
-    outcomes: summary.expectation.outcomes,
+    outcomes: ownOutcomes(summary.expectation),
+    funding: plan.funding.length,
     followUps: await countFollowUps(client.pool, plan.source),
     perSecond: Math.round((plan.transactions / measured.streamMs) * 1_000),
     firstAppliedMs: Math.round(measured.firstAppliedMs),
@@ -255,7 +257,7 @@ async function check(
       api: measured.api.url,
       docs: `${measured.api.url}/docs`,
       metrics: `${measured.api.url}/metrics`,
-      balance: `${measured.api.url}/balance/${encodeURIComponent(accountIds[0]!)}`,
+      balance: `${measured.api.url}/balance/${encodeURIComponent(accountIds.find((id) => id.startsWith('cust:')) ?? accountIds[0]!)}`,
     },
   }
 }

@@ -1,8 +1,14 @@
 /** `generate`: publishes mock transactions, and says what must come of them. */
 import type { Command } from 'commander'
-import { BulkClient, wholeNumber } from '#cli/bulk-client.ts'
+import { BulkClient } from '#cli/bulk-client.ts'
 import { addCommand, type CommandContext, exitCodes } from '#cli/command.ts'
-import { type CheckResult, checkExpectation, writeExpectation } from '#loadtest/generator/expectation.ts'
+import { maybeWholeOf, wholeOf } from '#cli/options.ts'
+import {
+  type CheckResult,
+  checkExpectation,
+  ownOutcomes,
+  writeExpectation,
+} from '#loadtest/generator/expectation.ts'
 import { type PublishSummary, publishRun } from '#loadtest/generator/publish-run.ts'
 import type { Mix, RunPlan } from '#loadtest/generator/run.ts'
 import { planRun } from '#loadtest/generator/run-plan.ts'
@@ -47,7 +53,7 @@ export function registerGenerate(program: Command): void {
       const summary = await publishRun(plan, {
         publisher: await client.publisher(),
         awaitApplied: (positions) => client.awaitApplied(positions),
-        ratePerSecond: wholeNumber(options.rate, '--rate', { min: 1, max: 10_000_000 }),
+        ratePerSecond: maybeWholeOf(options.rate, '--rate', { min: 1, max: 10_000_000 }),
         signal: context.signal,
         onProgress: context.progress,
       })
@@ -62,7 +68,7 @@ async function makePlan(client: BulkClient, options: GenerateOptions): Promise<R
   const range = { min: 1, max: 100_000_000 }
   // A new seed each time: the same run again would be nothing but duplicates.
   const seed =
-    wholeNumber(options.seed, '--seed', { min: 0, max: Number.MAX_SAFE_INTEGER }) ??
+    maybeWholeOf(options.seed, '--seed', { min: 0, max: Number.MAX_SAFE_INTEGER }) ??
     Date.now() % 1_000_000_000
   if (options.mix !== 'default' && options.mix !== 'plain') {
     throw new ConfigurationError(`--mix: expected default or plain, found "${options.mix}"`)
@@ -70,8 +76,8 @@ async function makePlan(client: BulkClient, options: GenerateOptions): Promise<R
   return planRun({
     run: options.run ?? `s${seed.toString(36)}`,
     seed,
-    transactions: wholeNumber(options.transactions, '--transactions', range)!,
-    accounts: wholeNumber(options.accounts, '--accounts', range)!,
+    transactions: wholeOf(options.transactions, '--transactions', range),
+    accounts: wholeOf(options.accounts, '--accounts', range),
     // Event times may not lie beyond the ledger's time, which stands still while no processor runs.
     endTimeMs: await client.ledgerTimeMs(),
     mix: options.mix satisfies Mix,
@@ -90,7 +96,9 @@ async function checkRun(
 
 function resultOf(plan: RunPlan, summary: PublishSummary, check: CheckResult | undefined) {
   const { published, publishMs, publishedPerSecond, expectation } = summary
-  const { seed, mix, outcomes } = expectation
+  const { seed, mix } = expectation
+  const outcomes = ownOutcomes(expectation)
+  const funding = plan.funding.length
   const json = {
     run: plan.run,
     source: plan.source,
@@ -100,19 +108,20 @@ function resultOf(plan: RunPlan, summary: PublishSummary, check: CheckResult | u
     published,
     publishMs,
     publishedPerSecond,
+    funding,
     expectedOutcomes: outcomes,
     ...(check === undefined ? {} : { check }),
   }
   const differs = check !== undefined && check.differences.length > 0
   const lines = [
-    `run ${plan.run} (seed ${seed}): ${published} transactions in ${(publishMs / 1000).toFixed(1)} s (${publishedPerSecond}/s)`,
+    `run ${plan.run} (seed ${seed}): ${published} transactions in ${(publishMs / 1000).toFixed(1)} s (${publishedPerSecond}/s), after ${funding} that funded the accounts`,
     ...Object.entries(outcomes).map(([name, count]) => `  ${String(count).padStart(9)}  ${name}`),
   ]
   if (check !== undefined) {
     lines.push(
       differs
         ? `${check.differences.length} differences:`
-        : `as expected: ${check.accounts} accounts, ${check.outcomes} outcomes`,
+        : `as expected: ${check.accounts} accounts, ${check.outcomes} outcomes with the funding`,
       ...check.differences.map((d) => `  ${d.what} ${d.name}: expected ${d.expected}, found ${d.actual}`),
     )
   }

@@ -1,8 +1,9 @@
 /** `import csv`: transactions from a CSV file, by a mapping. */
 import { basename } from 'node:path'
 import type { Command } from 'commander'
-import { BulkClient, wholeNumber } from '#cli/bulk-client.ts'
+import { BulkClient } from '#cli/bulk-client.ts'
 import { addCommand, type CommandContext, type CommandResult } from '#cli/command.ts'
+import { maybeWholeOf } from '#cli/options.ts'
 import { type CsvImportSummary, importCsv, previewCsv } from '#connectors/csv/import.ts'
 import { type CsvMapping, readMapping } from '#connectors/csv/mapping.ts'
 import { RejectWriter } from '#connectors/csv/rejects.ts'
@@ -52,7 +53,7 @@ export function registerImport(program: Command): void {
         .option('--wait', 'wait until all is applied'),
     run: async (context, options, [file]) => {
       const mapping = await readMapping(options.mapping)
-      const limit = wholeNumber(options.limit, '--limit', COUNT)
+      const limit = maybeWholeOf(options.limit, '--limit', COUNT)
       return options.dryRun
         ? await preview(context, options, { path: file!, mapping, limit: limit ?? PREVIEW_RECORDS })
         : await publish(context, options, { path: file!, mapping, limit })
@@ -95,7 +96,7 @@ async function publish(
     rejects,
     publish: publisher,
     awaitApplied: (positions) => client.awaitApplied(positions),
-    ratePerSecond: wholeNumber(options.rate, '--rate', COUNT),
+    ratePerSecond: maybeWholeOf(options.rate, '--rate', COUNT),
     signal: context.signal,
     onProgress: context.progress,
   })

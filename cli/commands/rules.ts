@@ -112,7 +112,7 @@ function thresholdOf({ type, threshold, currency }: SetOptions): bigint {
   if (type === 'velocity_count') return BigInt(wholeOf(threshold, '--threshold', { min: 0, max: COUNT_MAX }))
   if (currency === undefined)
     throw new ConfigurationError(`expected --currency with --type ${type}, got none`)
-  return amountOf(threshold, currency)
+  return amountOf(threshold, currency, '--threshold')
 }
 
 /** @throws ConfigurationError */

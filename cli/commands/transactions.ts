@@ -27,7 +27,7 @@ import {
 } from '#cli/options.ts'
 import { details, moreLine, table } from '#cli/table.ts'
 import { type TransactionOptions, transactionRecordOf } from '#cli/transaction-record.ts'
-import { outcomeResult, sourceOf } from '#cli/transaction-results.ts'
+import { CLI_SOURCE, outcomeResult, sourceOf } from '#cli/transaction-results.ts'
 import { transactionKey } from '#domain/transactions/canonical.ts'
 import {
   KINDS,
@@ -127,7 +127,10 @@ function addShow(transactions: Command): void {
       const source = await sourceOf(pool, id!, options.source)
       const transaction = await readTransaction(pool, transactionKey(source, id!))
       if (transaction === undefined) {
-        const place = source === '' ? 'without a source' : `of source ${JSON.stringify(source)}`
+        const place =
+          options.source === undefined
+            ? `of source "${CLI_SOURCE}" or without one; name another with --source`
+            : `of source ${JSON.stringify(source)}`
         throw new OperatingError(
           'transaction_not_found',
           `there is no transaction ${JSON.stringify(id)} ${place}`,
@@ -206,12 +209,17 @@ function transactionText(shown: ShownTransaction): string {
   return `${head}\n\n${decisions}\n\n${table([heading, ...entries], [2, 4])}`
 }
 
+/** Duplicates are no transactions of their own. */
+const LISTED_STATUSES = STATUSES.filter((status) => status !== 'duplicate').map(shownStatus)
+
 /** The ledger's words, also by the names that the API shows. @throws ConfigurationError */
 function statusesOf(text: string): TransactionStatus[] {
   return text.split(',').map((word) => {
     const status = STATUSES.find((each) => each === statusOfShown(word.trim()))
     if (status !== undefined) return status
-    throw new ConfigurationError(`expected --status of ${STATUSES.join(', ')}, got ${JSON.stringify(word)}`)
+    throw new ConfigurationError(
+      `expected --status of ${LISTED_STATUSES.join(', ')}, got ${JSON.stringify(word)}`,
+    )
   })
 }
 
@@ -223,7 +231,7 @@ function addList(transactions: Command): void {
     example: 'transactions list --status held,rejected --limit 20',
     configure: (command) =>
       withPageOptions(command)
-        .option('--status <list>', `one or several of ${STATUSES.join(', ')}`)
+        .option('--status <list>', `one or several of ${LISTED_STATUSES.join(', ')}`)
         .addOption(choice('--kind <kind>', 'only this kind', KINDS))
         .option('--account <id>', "only what moved this account's money"),
     run: async (context, options) => {

@@ -8,6 +8,7 @@ const report = (changes: Partial<DemoReport>): DemoReport => ({
   transactions: 10,
   outcomes: {},
   followUps: {},
+  funding: 2,
   perSecond: 1,
   firstAppliedMs: 1,
   latency: { samples: 1, p50Ms: 1, p99Ms: 1 },
@@ -42,9 +43,9 @@ test('the parts add up to the transactions, and what followed is said to be no p
     }),
     { staysUp: false },
   )
-  expect(text).toContain('each of the 10 counts once below')
+  expect(text).toMatch(/each of the 10 counts once below.*2 more funded/)
   expect(text).toContain('accepted: 5\n')
-  expect(text).toContain('rejected, because of: 4 ')
+  expect(text).toContain('rejected: 4,')
   expect(text).toMatch(/ 3 {2}accounts and cards +account_frozen 2, card_expired 1\n/)
   expect(text).toContain('could not be read: 1\n')
   expect(text).toMatch(/decided afterwards.*: 3\n +3 {2}expired/)

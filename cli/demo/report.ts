@@ -8,6 +8,8 @@ export interface DemoReport {
   readonly transactions: number
   /** By status, `rejected:reason` and `dead:reason`; as the independent model expects, and checked. Their sum is `transactions`. */
   readonly outcomes: Readonly<Record<string, number>>
+  /** Transactions before those, which gave the accounts their money. */
+  readonly funding: number
   /** Decisions that followed without a record of the run: by status, for example `expired`. */
   readonly followUps: Readonly<Record<string, number>>
   /** Transactions a second, from the first sent to the last applied. */
@@ -131,7 +133,7 @@ function outcomeLines(outcomes: DemoReport['outcomes']): string[] {
   return [
     `accepted: ${count(total(accepted))}`,
     ...accepted.map(([name, number]) => line(number, name, STATUS_WORDS[name] ?? '')),
-    `rejected, because of: ${count(total(rejected))}  (every bad case is mixed in on purpose)`,
+    `rejected: ${count(total(rejected))}, every bad case mixed in on purpose; by what is wrong, each with its reasons`,
     ...groups.map(([title, reasons]) => line(total(reasons), title, listed(reasons))),
     ...(dead.length === 0 ? [] : [`could not be read: ${count(total(dead))}`]),
     ...(dead.length === 0 ? [] : [line(total(dead), 'dead letters', listed(dead))]),
@@ -156,7 +158,7 @@ export const reportText = (report: DemoReport, options: { readonly staysUp: bool
     `${count(report.transactions)} transactions, ${count(report.perSecond)} a second; ready after ${(report.firstAppliedMs / 1_000).toFixed(1)} s`,
     `a payment over HTTP and its outcome: ${report.latency.p50Ms.toFixed(0)} ms (99 %: ${report.latency.p99Ms.toFixed(0)} ms; ${report.latency.samples} more transactions, one after another, behind the stream)`,
     '',
-    `each of the ${count(report.transactions)} counts once below, by what the ledger made of it when it came`,
+    `each of the ${count(report.transactions)} counts once below, by what the ledger made of it when it came (${count(report.funding)} more funded the accounts before)`,
     ...outcomeLines(report.outcomes),
     ...followUpLines(report.followUps),
     '',

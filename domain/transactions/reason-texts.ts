@@ -1,5 +1,5 @@
-/** What each reason code means, in one sentence for people. Codes are the contract; these words may change. */
-import type { ReasonCode } from './outcomes.ts'
+/** What each reason and refusal means, in one sentence for people. Codes are the contract; these words may change. */
+import type { ReasonCode, Refusal } from './outcomes.ts'
 
 export const REASON_TEXTS: Readonly<Record<ReasonCode, string>> = {
   id_invalid: 'an id has 1 to 64 characters, none of them a control character',
@@ -41,3 +41,36 @@ export const REASON_TEXTS: Readonly<Record<ReasonCode, string>> = {
   insufficient_funds: 'the debited account has less available than the amount',
   balance_overflow: 'a balance would become larger than the ledger can hold',
 }
+
+/** Why a change of reference data, a review or a command took no effect. */
+export const REFUSAL_TEXTS: Readonly<Record<Refusal, string>> = {
+  action_unknown: 'this version knows no such action',
+  id_invalid: REASON_TEXTS.id_invalid,
+  card_number_refused: REASON_TEXTS.card_number_refused,
+  currency_unknown: REASON_TEXTS.currency_unknown,
+  limit_invalid: 'a limit is zero or more, up to 10^15 minor units',
+  exists_with_other_content: 'it is there already, with other content',
+  unknown_account: 'there is no such account',
+  account_closed: 'the account is closed, for ever',
+  not_frozen: 'the account is not frozen',
+  balance_not_zero: 'only an account with a zero balance and nothing reserved can be closed',
+  card_unknown: REASON_TEXTS.card_unknown,
+  card_cancelled: 'the card is cancelled, for ever',
+  rule_invalid:
+    'a rule needs a type, an action, a threshold of zero or more, and a currency where it is about amounts',
+  not_held: 'the transaction is not held, or another review came first',
+  decision_unknown: 'a review either releases or declines',
+  field_too_long: REASON_TEXTS.field_too_long,
+  unknown_command: 'this version knows no such command',
+  id_conflict: 'another command with other content has taken this id',
+  subject_invalid: 'the command is about nothing that can be named so',
+  parameters_invalid: 'the command’s parameters are not as expected',
+  dead_letter_unknown: 'there is no such dead letter',
+  dead_letter_closed: 'the dead letter was retried or discarded before',
+  position_changed: 'the position is no longer where the command expected it',
+}
+
+/** Words for a code of either list; undefined for one of a later version. */
+export const wordsOf = (code: string): string | undefined =>
+  (REASON_TEXTS as Readonly<Record<string, string>>)[code] ??
+  (REFUSAL_TEXTS as Readonly<Record<string, string>>)[code]

@@ -23,8 +23,10 @@ export interface Expectation {
   /** Records on the topic `transactions` without the funding. */
   readonly transactions: number
   readonly accounts: Readonly<Record<string, ExpectedAccount>>
-  /** By status, `rejected:reason` and `dead:reason`. */
+  /** By status, `rejected:reason` and `dead:reason`; with the funding, whose transactions come from the same source. */
   readonly outcomes: Readonly<Record<string, number>>
+  /** Of the outcomes, those of the funding. */
+  readonly fundingOutcomes: Readonly<Record<string, number>>
   /** Records of each case of the mix, to show that each has its share. */
   readonly cases: Readonly<Record<string, number>>
   /** Where the run's records stand, once published: dead letters are found by it. */
@@ -46,11 +48,21 @@ export interface Difference {
   readonly actual: string
 }
 
+/** The case that the funding is counted as. */
+export const FUNDING = 'funding'
+
+/** Outcomes of the run's own transactions, each counted once: their sum is `transactions`. */
+export const ownOutcomes = ({ outcomes, fundingOutcomes }: Expectation): Record<string, number> =>
+  Object.fromEntries(
+    Object.entries(outcomes).map(([name, number]) => [name, number - (fundingOutcomes[name] ?? 0)]),
+  )
+
 /** Collects outcomes as they are decided. */
 export class ExpectationBuilder {
   readonly #options: { run: string; seed: number; mix: string; transactions: number }
   readonly #outcomes = new Map<string, number>()
   readonly #cases = new Map<string, number>()
+  readonly #funding = new Map<string, number>()
 
   constructor(options: { run: string; seed: number; mix: string; transactions: number }) {
     this.#options = options
@@ -61,8 +73,11 @@ export class ExpectationBuilder {
   }
 
   countMany(outcome: Outcome, caseName: string, times: number): void {
-    this.#outcomes.set(outcome, (this.#outcomes.get(outcome) ?? 0) + times)
-    this.#cases.set(caseName, (this.#cases.get(caseName) ?? 0) + times)
+    const add = (counts: Map<string, number>, name: string) =>
+      counts.set(name, (counts.get(name) ?? 0) + times)
+    add(this.#outcomes, outcome)
+    add(this.#cases, caseName)
+    if (caseName === FUNDING) add(this.#funding, outcome)
   }
 
   finish(balances: ReadonlyMap<string, ModelBalance>, currencies: ReadonlyMap<string, string>): Expectation {
@@ -79,6 +94,7 @@ export class ExpectationBuilder {
       transactions,
       accounts,
       outcomes: sorted(this.#outcomes),
+      fundingOutcomes: sorted(this.#funding),
       cases: sorted(this.#cases),
       ranges: [],
     }

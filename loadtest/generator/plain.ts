@@ -1,6 +1,6 @@
 /** The plain mix, for benchmarks: transfers with one posting between accounts drawn evenly, all of them applied. */
 import { type AccountChange, blankCommand, type Posting } from '#domain/transactions/command.ts'
-import { ExpectationBuilder } from './expectation.ts'
+import { ExpectationBuilder, FUNDING } from './expectation.ts'
 import { fundingCommands } from './funding.ts'
 import { sourceOf } from './generator.ts'
 import { Random } from './random.ts'
@@ -84,7 +84,7 @@ export function planPlain(options: RunOptions): RunPlan {
   }
   balances.set(external, { posted: -paidOut, reserved: 0n })
   const builder = new ExpectationBuilder(options)
-  builder.countMany('applied', 'funding', commands.length)
+  builder.countMany('applied', FUNDING, commands.length)
   builder.countMany('applied', CASE, transactions)
   const currencies = new Map([...balances.keys()].map((id) => [id, CURRENCY]))
   return {

@@ -2,7 +2,7 @@
 import type { AccountChange, Posting, TransactionCommand } from '#domain/transactions/command.ts'
 import { ConfigurationError } from '#platform/errors.ts'
 import { logNormal } from './distributions.ts'
-import { type Expectation, ExpectationBuilder } from './expectation.ts'
+import { type Expectation, ExpectationBuilder, FUNDING } from './expectation.ts'
 import { fundingCommands } from './funding.ts'
 import { generateMix, sourceOf } from './generator.ts'
 import { LedgerModel } from './model.ts'
@@ -106,7 +106,7 @@ function expect(
   const model = new LedgerModel(options.endTimeMs)
   const builder = new ExpectationBuilder(options)
   for (const change of reference.accounts) model.account(change)
-  for (const command of reference.funding) builder.count(model.transaction(command, false), 'funding')
+  for (const command of reference.funding) builder.count(model.transaction(command, false), FUNDING)
   for (const change of reference.cards) model.card(change)
   for (const change of reference.rules) model.rule(change)
   for (const record of generateMix(options).records) {

@@ -93,6 +93,7 @@ export function registerChangeAccounts(app: FastifyInstance, dependencies: ApiDe
     {
       handlerTimeout: options.waitMaxMs + 15_000,
       schema: {
+        operationId: 'changeAccount',
         summary: 'Open an account, or change one',
         description:
           'The body is the record of the topic `accounts`. Answers 202, or with `Prefer: wait=N` the account as it then is.',
@@ -100,7 +101,12 @@ export function registerChangeAccounts(app: FastifyInstance, dependencies: ApiDe
         body: bodySchema,
         response: {
           200: { ...accountSchema, description: 'Applied: the account as it is now.' },
-          202: { type: 'object', properties: { account_id: accountIdSchema, status: { type: 'string' } } },
+          202: {
+            type: 'object',
+            description: 'Published, not applied yet; the Location header names the account.',
+            properties: { account_id: accountIdSchema, status: { type: 'string' } },
+            examples: [{ account_id: 'alice', status: 'pending' }],
+          },
           ...problems(400, 409, 413, 415, 422, 503),
         },
       },

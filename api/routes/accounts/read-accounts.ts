@@ -6,6 +6,7 @@ import { Problem, problems } from '#api/problem.ts'
 import { cursorOf, linkNext, PAGE_SIZE_DEFAULT, pageQuery } from '#api/request.ts'
 import {
   accountIdSchema,
+  accountParams,
   currencySchema,
   decimalSchema,
   entrySchema,
@@ -21,6 +22,22 @@ import {
 
 export const accountSchema = {
   type: 'object',
+  description: 'The account.',
+  examples: [
+    {
+      account_id: 'alice',
+      currency: 'EUR',
+      account_class: 'customer',
+      normal_side: 'credit',
+      status: 'open',
+      balance: '12.75',
+      reserved: '2.00',
+      available: '510.75',
+      overdraft_limit: '500.00',
+      reversal_may_overdraw: false,
+      as_of: '2026-01-31T12:00:00.000Z',
+    },
+  ],
   properties: {
     account_id: accountIdSchema,
     currency: currencySchema,
@@ -70,6 +87,21 @@ export const showEntry = (entry: LedgerEntry) => ({
   value_at: entry.valueAt.toISOString(),
 })
 
+const ENTRY_EXAMPLE = {
+  account_id: 'alice',
+  side: 'debit',
+  amount: '12.75',
+  currency: 'EUR',
+  posted_after: '87.25',
+  counterparty: 'bob',
+  txn_id: 'pay-1',
+  source: 'shop',
+  kind: 'post',
+  sequence: '4711',
+  recorded_at: '2026-01-31T12:00:00.000Z',
+  value_at: '2026-01-31T12:00:00.000Z',
+} as const
+
 const accountEntrySchema = {
   type: 'object',
   properties: {
@@ -84,17 +116,17 @@ const accountEntrySchema = {
   },
 } as const
 
-const params = { type: 'object', properties: { id: accountIdSchema } } as const
-
 /** Registers the routes. */
 export function registerReadAccounts(app: FastifyInstance, { pool, cache }: ApiDependencies): void {
   app.get<{ Params: { id: string } }>(
     '/accounts/:id',
     {
       schema: {
+        operationId: 'getAccount',
         summary: 'An account with its reference data and balance, from Postgres',
+        description: 'Amounts are exact decimal text in major units.',
         tags: ['accounts'],
-        params,
+        params: accountParams,
         response: { 200: accountSchema, ...problems(404, 422, 503) },
       },
     },
@@ -110,11 +142,21 @@ export function registerReadAccounts(app: FastifyInstance, { pool, cache }: ApiD
     '/accounts/:id/entries',
     {
       schema: {
+        operationId: 'listEntries',
         summary: 'An account’s ledger entries, newest first',
+        description: 'A Link header names the next page.',
         tags: ['accounts'],
-        params,
+        params: accountParams,
         querystring: { type: 'object', additionalProperties: false, properties: pageQuery },
-        response: { 200: { type: 'array', items: accountEntrySchema }, ...problems(400, 404, 410, 422, 503) },
+        response: {
+          200: {
+            type: 'array',
+            description: 'A page of entries.',
+            items: accountEntrySchema,
+            examples: [[ENTRY_EXAMPLE]],
+          },
+          ...problems(400, 404, 410, 422, 503),
+        },
       },
     },
     async (request, reply) => {

@@ -4,12 +4,30 @@ import { presentedPosted, showCompatibleAmount, shownBalance } from '#api/amount
 import type { ApiDependencies } from '#api/dependencies.ts'
 import { Problem, problems } from '#api/problem.ts'
 import { timeOf } from '#api/request.ts'
-import { accountIdSchema, compatibleAmountSchema, currencySchema, timeSchema } from '#api/schemas.ts'
+import {
+  accountIdSchema,
+  accountParams,
+  compatibleAmountSchema,
+  currencySchema,
+  timeSchema,
+} from '#api/schemas.ts'
 import { balanceAsOf, type PastBalance } from '#platform/postgres/queries/balance-as-of.ts'
 import { balanceAsOfValueTime } from '#platform/postgres/queries/balance-as-of-value-time.ts'
 
 const balanceSchema = {
   type: 'object',
+  description: 'The balance.',
+  examples: [
+    {
+      account_id: 'user_11',
+      balance: 12.75,
+      currency: 'EUR',
+      available: 10.75,
+      reserved: 2,
+      cached: true,
+      as_of: '2026-01-31T12:00:00.000Z',
+    },
+  ],
   required: ['account_id', 'balance', 'cached'],
   properties: {
     account_id: accountIdSchema,
@@ -43,9 +61,12 @@ export function registerBalances(app: FastifyInstance, dependencies: ApiDependen
     '/balance/:id',
     {
       schema: {
+        operationId: 'getBalance',
         summary: 'An account’s balance',
+        description:
+          'Now: from Redis where that can be believed, else from Postgres (`cached` says which). As of a recorded or an effective time: from the ledger’s entries.',
         tags: ['accounts'],
-        params: { type: 'object', properties: { id: accountIdSchema } },
+        params: accountParams,
         querystring: {
           type: 'object',
           additionalProperties: false,

@@ -24,15 +24,35 @@ const readySchema = {
   },
 } as const
 
+const READY_EXAMPLE = {
+  status: 'ready',
+  postgres: 'up',
+  kafka: 'up',
+  redis: 'up',
+  engine: 'up',
+  sequence: '4711',
+  unpublished_batches: '0',
+  ledger_time: '2026-01-31T12:00:00.000Z',
+} as const
+
 /** Registers the routes. */
 export function registerOperations(app: FastifyInstance, dependencies: ApiDependencies): void {
   app.get(
     '/health/live',
     {
       schema: {
+        operationId: 'getLiveness',
         summary: 'Whether the process runs',
+        description: 'Asks no other service: for probes that restart a process that hangs.',
         tags: ['operations'],
-        response: { 200: { type: 'object', properties: { status: { type: 'string' } } } },
+        response: {
+          200: {
+            type: 'object',
+            description: 'It runs.',
+            properties: { status: { type: 'string' } },
+            examples: [{ status: 'live' }],
+          },
+        },
       },
     },
     async () => ({ status: 'live' }),
@@ -41,9 +61,18 @@ export function registerOperations(app: FastifyInstance, dependencies: ApiDepend
     '/health/ready',
     {
       schema: {
+        operationId: 'getReadiness',
         summary: 'Whether requests can be served',
+        description: 'Asks Postgres, the brokers and Redis, and looks whether the engine moves.',
         tags: ['operations'],
-        response: { 200: readySchema, 503: { ...readySchema, description: 'Postgres or Kafka is away.' } },
+        response: {
+          200: { ...readySchema, description: 'Requests are served.', examples: [READY_EXAMPLE] },
+          503: {
+            ...readySchema,
+            description: 'Postgres or Kafka is away.',
+            examples: [{ ...READY_EXAMPLE, status: 'unavailable', kafka: 'down' }],
+          },
+        },
       },
     },
     async (_request, reply) => {
@@ -53,7 +82,25 @@ export function registerOperations(app: FastifyInstance, dependencies: ApiDepend
   )
   app.get(
     '/metrics',
-    { schema: { summary: 'Prometheus metrics', tags: ['operations'] } },
+    {
+      schema: {
+        operationId: 'getMetrics',
+        summary: 'Prometheus metrics',
+        description: 'Of this process. The engine has its own, see METRICS_PORT in docs/configuration.md.',
+        tags: ['operations'],
+        response: {
+          200: {
+            description: 'The text format of Prometheus.',
+            content: {
+              'text/plain': {
+                schema: { type: 'string' },
+                example: 'tallystream_gateway_published_total{topic="transactions",result="ok"} 17',
+              },
+            },
+          },
+        },
+      },
+    },
     async (_request, reply) => {
       const { registry } = dependencies.metrics
       return await reply.type(registry.contentType).send(await registry.metrics())

@@ -5,7 +5,13 @@ import type { ApiDependencies } from '#api/dependencies.ts'
 import { Problem, problems } from '#api/problem.ts'
 import { cursorOf, linkNext, namedActor, PAGE_SIZE_DEFAULT, pageQuery, waitOf } from '#api/request.ts'
 import { shownStatus } from '#api/routes/transactions/show-transaction.ts'
-import { nullableTextSchema, outcomeSchema, postingSchema, timeSchema } from '#api/schemas.ts'
+import {
+  nullableTextSchema,
+  outcomeExamples,
+  outcomeSchema,
+  postingSchema,
+  timeSchema,
+} from '#api/schemas.ts'
 import { transactionKey } from '#domain/transactions/canonical.ts'
 import { HELD_CURSOR_LENGTH, type HeldTransaction, listHeld } from '#platform/postgres/queries/list-held.ts'
 import type { LogPosition } from '#platform/postgres/queries/read-applied-offsets.ts'
@@ -30,6 +36,14 @@ const heldSchema = {
   },
 } as const
 
+const HELD_EXAMPLE = {
+  txn_id: 'pay-17',
+  source: 'shop',
+  held_at: '2026-01-31T12:00:00.000Z',
+  expires_at: '2026-02-07T12:00:00.000Z',
+  postings: [{ debit: 'alice', credit: 'bob', amount: '9000.00', currency: 'EUR' }],
+} as const
+
 /** A transaction that waits for a reviewer, as the API shows it. */
 export const showHeld = (held: HeldTransaction) => ({
   txn_id: held.id,
@@ -51,10 +65,20 @@ export function registerReviews(app: FastifyInstance, dependencies: ApiDependenc
     '/reviews',
     {
       schema: {
+        operationId: 'listHeld',
         summary: 'Transactions held for review, those that expire first at the front',
+        description: 'Their money is reserved. A Link header names the next page.',
         tags: ['reviews'],
         querystring: { type: 'object', additionalProperties: false, properties: pageQuery },
-        response: { 200: { type: 'array', items: heldSchema }, ...problems(400, 503) },
+        response: {
+          200: {
+            type: 'array',
+            description: 'A page of held transactions.',
+            items: heldSchema,
+            examples: [[HELD_EXAMPLE]],
+          },
+          ...problems(400, 503),
+        },
       },
     },
     async (request, reply) => {
@@ -69,6 +93,7 @@ export function registerReviews(app: FastifyInstance, dependencies: ApiDependenc
     {
       handlerTimeout: options.waitMaxMs + 15_000,
       schema: {
+        operationId: 'review',
         summary: 'Release or decline a held transaction',
         description: 'The reviewer is named by the header `x-actor`. The first decision wins.',
         tags: ['reviews'],
@@ -82,11 +107,18 @@ export function registerReviews(app: FastifyInstance, dependencies: ApiDependenc
             decision: { type: 'string', enum: ['release', 'decline'] },
             reason: { type: 'string', maxLength: 512, default: '' },
           },
+          examples: [{ transactionId: 'pay-17', decision: 'release', reason: 'customer called back' }],
         },
         response: {
-          200: { ...outcomeSchema, description: 'What the transaction is after this review.' },
+          200: {
+            ...outcomeSchema,
+            description: 'What the transaction is after this review.',
+            examples: [outcomeExamples.completed],
+          },
           202: {
             type: 'object',
+            description: 'Published, not decided yet; the Location header names the transaction.',
+            examples: [outcomeExamples.pending],
             properties: {
               txn_id: { type: 'string' },
               status: { type: 'string' },

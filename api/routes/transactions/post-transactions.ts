@@ -11,7 +11,13 @@ import {
   type TransactionRequest,
   transactionRequest,
 } from '#api/routes/transactions/transaction-request.ts'
-import { amountSchema, anyAccountIdSchema, currencySchema, outcomeSchema } from '#api/schemas.ts'
+import {
+  amountSchema,
+  anyAccountIdSchema,
+  currencySchema,
+  outcomeExamples,
+  outcomeSchema,
+} from '#api/schemas.ts'
 import { KINDS } from '#domain/transactions/outcomes.ts'
 import { REASON_TEXTS } from '#domain/transactions/reason-texts.ts'
 import type { StoredOutcome } from '#platform/postgres/queries/read-outcomes.ts'
@@ -172,6 +178,7 @@ export function registerPostTransactions(
     {
       handlerTimeout,
       schema: {
+        operationId: 'postTransaction',
         summary: 'Post a transaction',
         description:
           'Answers 202 with the place of its status, or with `Prefer: wait=N` the outcome, if it comes in time.',
@@ -179,8 +186,12 @@ export function registerPostTransactions(
         headers: headersSchema,
         body: bodySchema,
         response: {
-          200: { ...outcomeSchema, description: 'Decided.' },
-          202: { ...outcomeSchema, description: 'Published, not decided yet; or held for review.' },
+          200: { ...outcomeSchema, description: 'Decided.', examples: [outcomeExamples.completed] },
+          202: {
+            ...outcomeSchema,
+            description: 'Published, not decided yet; or held for review.',
+            examples: [outcomeExamples.pending],
+          },
           ...problems(400, 409, 413, 415, 422, 503),
         },
       },
@@ -192,13 +203,19 @@ export function registerPostTransactions(
     },
   )
 
-  for (const path of ['/transaction', '/process_transaction']) {
+  for (const [path, operationId] of [
+    ['/transaction', 'transfer'],
+    ['/process_transaction', 'processTransaction'],
+  ] as const) {
     app.post<{ Body: TransactionBody }>(
       path,
       {
         handlerTimeout,
         schema: {
+          operationId,
           summary: 'Post a transfer and wait for its outcome (as older systems do)',
+          description:
+            'Amounts in major units; the currency is the configured one where the body names none. A refusal is 422 with `status` and `reason`.',
           tags: ['compatibility'],
           headers: headersSchema,
           body: {
@@ -209,8 +226,12 @@ export function registerPostTransactions(
             examples: [{ from: 1, to: 2, amount: 100 }],
           },
           response: {
-            200: { ...outcomeSchema, description: 'Completed.' },
-            202: { ...outcomeSchema, description: 'Not decided in time.' },
+            200: { ...outcomeSchema, description: 'Completed.', examples: [outcomeExamples.completed] },
+            202: {
+              ...outcomeSchema,
+              description: 'Not decided in time.',
+              examples: [outcomeExamples.pending],
+            },
             422: refusedAsOutcomeSchema,
             ...problems(400, 409, 413, 415, 503),
           },
@@ -255,9 +276,12 @@ const refusedAsOutcomeSchema = {
           request_id: { type: 'string' },
           trace_id: { type: 'string' },
         },
-        examples: [{ txn_id: 'pay-1', status: 'rejected', reason: 'insufficient_funds' }],
       },
+      example: { txn_id: 'pay-1', status: 'rejected', reason: 'insufficient_funds' },
     },
-    'application/problem+json': { schema: { $ref: 'Problem#' } },
+    'application/problem+json': {
+      schema: { $ref: 'Problem#' },
+      example: { status: 422, code: 'card_number_refused' },
+    },
   },
 } as const

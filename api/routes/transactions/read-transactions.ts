@@ -105,8 +105,61 @@ const decisionSchema = {
   },
 } as const
 
+const LISTED_EXAMPLE = {
+  id: 'pay-1',
+  from: 'alice',
+  to: 'bob',
+  amount: 12.75,
+  currency: 'EUR',
+  status: 'completed',
+  reason: null,
+  kind: 'post',
+  source: '',
+  recorded_at: '2026-01-31T12:00:00.000Z',
+} as const
+const REJECTED_EXAMPLE = {
+  ...LISTED_EXAMPLE,
+  id: 'pay-0',
+  amount: 1275,
+  status: 'rejected',
+  reason: 'insufficient_funds',
+} as const
+const DECISION_EXAMPLE = {
+  cause: 'transaction',
+  outcome: 'applied',
+  reason: null,
+  actor: 'till 3',
+  recorded_at: '2026-01-31T12:00:00.000Z',
+  sequence: '4711',
+  index: 0,
+  topic: 'transactions',
+  partition: 3,
+  offset: '1042',
+  rules: [],
+} as const
+const ENTRY = { amount: '12.75', currency: 'EUR' } as const
+const TRANSACTION_EXAMPLE = {
+  ...LISTED_EXAMPLE,
+  occurred_at: '2026-01-31T11:59:59.000Z',
+  value_at: '2026-01-31T11:59:59.000Z',
+  parent: null,
+  card: null,
+  end_to_end_id: null,
+  uetr: null,
+  entries: [
+    { account_id: 'alice', side: 'debit', ...ENTRY, posted_after: '87.25' },
+    { account_id: 'bob', side: 'credit', ...ENTRY, posted_after: '12.75' },
+  ],
+  decision: DECISION_EXAMPLE,
+  decisions: [DECISION_EXAMPLE],
+  hold: null,
+  reversed: [],
+} as const
+
 const transactionSchema = {
   type: 'object',
+  description: 'The transaction.',
+  examples: [TRANSACTION_EXAMPLE],
   properties: {
     ...listedSchema.properties,
     occurred_at: timeSchema,
@@ -152,23 +205,39 @@ export function registerReadTransactions(
     '/transactions',
     {
       schema: {
+        operationId: 'listTransactions',
         summary: 'Transactions, newest first',
+        description:
+          'Each with what it is now; held and rejected ones show what they asked for. A Link header names the next page; a page may be shorter than asked for.',
         tags: ['transactions'],
         querystring: {
           type: 'object',
           additionalProperties: false,
           properties: {
             ...pageQuery,
-            status: { type: 'string', maxLength: 200, description: 'One or several, with commas.' },
-            kind: { type: 'string', enum: KINDS },
+            status: {
+              type: 'string',
+              maxLength: 200,
+              description: 'One or several, with commas.',
+              examples: ['held,rejected'],
+            },
+            kind: { type: 'string', enum: KINDS, description: 'Only this kind.' },
             account: { ...accountIdSchema, description: 'Only what moved this account’s money.' },
-            source: { type: 'string', maxLength: 64 },
-            reason: { type: 'string', enum: REASONS },
+            source: { type: 'string', maxLength: 64, description: 'Only from this system.' },
+            reason: { type: 'string', enum: REASONS, description: 'Only rejected for this reason.' },
             from: { ...timeSchema, description: 'Recorded at or after.' },
             to: { ...timeSchema, description: 'Recorded before.' },
           },
         },
-        response: { 200: { type: 'array', items: listedSchema }, ...problems(400, 410, 422, 503) },
+        response: {
+          200: {
+            type: 'array',
+            description: 'A page of transactions.',
+            items: listedSchema,
+            examples: [[LISTED_EXAMPLE, REJECTED_EXAMPLE]],
+          },
+          ...problems(400, 410, 422, 503),
+        },
       },
     },
     async (request, reply) => {
@@ -193,9 +262,23 @@ export function registerReadTransactions(
     '/transactions/:id',
     {
       schema: {
+        operationId: 'getTransaction',
         summary: 'A transaction with its entries and decisions',
+        description:
+          'Every decision about it, oldest first, with the fraud rules that fired; what it still reserves, and what was given back.',
         tags: ['transactions'],
-        params: { type: 'object', properties: { id: { type: 'string', minLength: 1, maxLength: 64 } } },
+        params: {
+          type: 'object',
+          properties: {
+            id: {
+              type: 'string',
+              minLength: 1,
+              maxLength: 64,
+              description: 'The transaction’s id.',
+              examples: ['pay-1'],
+            },
+          },
+        },
         querystring: {
           type: 'object',
           additionalProperties: false,
@@ -234,7 +317,8 @@ function statusesOf(text: string): TransactionStatus[] {
     throw new Problem(
       400,
       'status_invalid',
-      'Expected completed, authorized, held, voided, declined, expired or rejected.',
+      'Expected status of completed, authorized, held, voided, declined, expired or rejected.',
+      { members: { property: 'status' } },
     )
   })
 }

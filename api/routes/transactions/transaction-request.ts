@@ -200,6 +200,10 @@ function postingsOf(
   }
   if (postings !== undefined) return { postings: postings.map(postingOf), mayOpenAccounts: false }
   if (from === undefined && to === undefined && userId === undefined && amount === undefined) {
+    if (!['capture', 'void', 'reverse'].includes(body.kind ?? 'post')) {
+      const expected = 'Expected postings; or from, to and amount; or user_id and amount.'
+      throw new Problem(400, 'form_incomplete', expected)
+    }
     // Void, and capture or reversal of all that remains.
     return { postings: [], mayOpenAccounts: false }
   }
