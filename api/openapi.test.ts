@@ -1,4 +1,5 @@
 /** The OpenAPI document: whoever reads it alone can use the API. */
+import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { buildTestApi } from '#api/fixtures.ts'
 
@@ -46,4 +47,16 @@ test('the document describes every route, its parameters and its answers, with e
   }
   expect(missing).toEqual([])
   expect(new Set(ids).size).toBe(ids.length)
+})
+
+test('the README has every route, and no other', async () => {
+  const { app } = await buildTestApi()
+  const { paths } = (await app.inject('/docs/json')).json() as { paths: Record<string, object> }
+  const routes = Object.entries(paths).flatMap(([path, operations]) =>
+    Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`),
+  )
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+  const table = readme.split('\n| route')[1]!.split('\n\n')[0]!
+  const named = [...table.matchAll(/`((?:GET|POST|PUT|DELETE) [^`]+)`/g)].map(([, route]) => route!)
+  expect(named.toSorted()).toEqual(routes.toSorted())
 })

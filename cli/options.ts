@@ -59,13 +59,14 @@ export const choice = (flags: string, description: string, words: readonly strin
 /** Gathers an option that may be given several times. */
 export const collect = (value: string, before: readonly string[] = []): string[] => [...before, value]
 
-/** Reads a person's value; what the API would answer with a problem is wrong usage here. @throws ConfigurationError */
-export function asUsage<Value>(read: () => Value): Value {
+/** Reads a person's value; what the API would answer with a problem is wrong usage here. @throws ConfigurationError saying what it got */
+export function asUsage<Value>(read: () => Value, got?: string): Value {
   try {
     return read()
   } catch (error) {
-    if (error instanceof Problem) throw new ConfigurationError(error.message, { cause: error })
-    throw error
+    if (!(error instanceof Problem)) throw error
+    const message = got === undefined ? error.message : `${error.message} Got ${JSON.stringify(got)}.`
+    throw new ConfigurationError(message, { cause: error })
   }
 }
 
@@ -112,7 +113,7 @@ export const nextOf = (next: Cursor | null): string | null => (next === null ? n
 
 /** Minor units of an amount in major units. @throws ConfigurationError naming the option */
 export const amountOf = (text: string, currency: string, option: string): bigint =>
-  asUsage(() => readAmount(text, currency, option))
+  asUsage(() => readAmount(text, currency, option), text)
 
 /** A time from ISO 8601 text with its zone. @throws ConfigurationError */
-export const momentOf = (text: string, option: string): Date => asUsage(() => timeOf(text, option))
+export const momentOf = (text: string, option: string): Date => asUsage(() => timeOf(text, option), text)

@@ -1,4 +1,5 @@
 /** Every command and subcommand: what its help text says, and what it makes of options that it doesn't have. */
+import { readFileSync } from 'node:fs'
 import { type Command, CommanderError } from 'commander'
 import { expect, test } from 'vitest'
 import { buildProgram } from './program.ts'
@@ -58,3 +59,18 @@ test.each(commands.map((each) => [pathOf(each).join(' ')]))(
     await expect(parsed).rejects.toThrow(CommanderError)
   },
 )
+
+test('the README has every command, and no other', () => {
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+  const [, rows = ''] = readme.split('\n| command')
+  const named = rows
+    .split('\n\n')[0]!
+    .split('\n')
+    .flatMap((row) => {
+      // `stack up`, `down`: what stands alone behind the first belongs to its group.
+      const words = [...(row.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map(([, text]) => text!)
+      const group = words[0]?.split(' ').slice(0, -1).join(' ') ?? ''
+      return words.map((word) => (word.includes(' ') || group === '' ? word : `${group} ${word}`))
+    })
+  expect(named.toSorted()).toEqual(commands.map((command) => pathOf(command).join(' ')).toSorted())
+})

@@ -87,13 +87,14 @@ function addOpen(accounts: Command): void {
         throw new ConfigurationError(`expected --currency as an ISO 4217 code, got "${options.currency}"`)
       }
       const { overdraft = '0', unlimited = false, currency } = options
+      const overdraftLimit = amountOf(overdraft, currency, '--overdraft')
       return change(context, options, accountId!, () => ({
         action: 'open',
         currency,
         accountClass: options.class,
         normalSide: options.normalSide,
         limited: !unlimited,
-        overdraftLimit: amountOf(overdraft, currency, '--overdraft'),
+        overdraftLimit,
         reversalMayOverdraw: options.reversalMayOverdraw ?? false,
       }))
     },
