@@ -3,7 +3,7 @@
  * heartbeats between fetches, positions that it keeps itself, and what goes wrong with them.
  */
 import type { SimulatedProcess } from '../scheduler/scheduler.ts'
-import { BrokerConnection, type KafkaPlace } from './connection.ts'
+import { BrokerConnection, type KafkaPlace, ProtocolError } from './connection.ts'
 import type { JoinAnswer } from './groups.ts'
 import type { FetchAnswer, LogEntry } from './log.ts'
 
@@ -94,7 +94,13 @@ export class SimulatedConsumer {
   async commitOffsets(
     offsets: readonly { topic: string; partition: number; offset: string }[],
   ): Promise<void> {
+    const { memberId, generation } = this
     await this.connection.request('OffsetCommit', (answer) => {
+      const refusal = this.place.group(this.config.groupId).refusal(memberId, generation)
+      if (refusal !== null) {
+        answer(new ProtocolError(refusal))
+        return
+      }
       this.place.broker.commitOffsets(
         offsets.map((each) => ({ ...each, groupId: this.config.groupId, offset: BigInt(each.offset) })),
       )

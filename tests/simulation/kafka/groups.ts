@@ -62,6 +62,12 @@ export class ConsumerGroup {
     return generation === this.generation ? 'ok' : 'REBALANCE_IN_PROGRESS'
   }
 
+  /** Whether a position that comes with this generation counts; else the broker's word for why not. */
+  refusal(id: string, generation: number): 'UNKNOWN_MEMBER_ID' | 'ILLEGAL_GENERATION' | null {
+    if (!this.members.has(id)) return 'UNKNOWN_MEMBER_ID'
+    return generation === this.generation ? null : 'ILLEGAL_GENERATION'
+  }
+
   leave(id: string): void {
     const member = this.members.get(id)
     if (member === undefined) return
