@@ -107,6 +107,7 @@ export class Broker {
     }
     if (known.state === 'ongoing') {
       known.epoch += 1
+      this.scheduler.happened('transaction of an older producer ended')
       this.decideEnd(transactionalId, known, false)
       return 'CONCURRENT_TRANSACTIONS'
     }
@@ -118,7 +119,7 @@ export class Broker {
   /** AddPartitionsToTxn or AddOffsetsToTxn: begins the transaction, where it isn't begun. */
   join(transactionalId: string, epoch: number, timeoutMs: number): TransactionAnswer {
     const known = this.coordinated.get(transactionalId)
-    if (known === undefined || known.epoch !== epoch) return 'INVALID_PRODUCER_EPOCH'
+    if (known === undefined || known.epoch !== epoch) return this.refused()
     if (known.state === 'committing' || known.state === 'aborting') return 'CONCURRENT_TRANSACTIONS'
     if (known.state === 'ongoing') return 'ok'
     known.state = 'ongoing'
@@ -139,7 +140,7 @@ export class Broker {
     records: readonly RecordToWrite[],
   ): TransactionAnswer {
     const known = this.coordinated.get(transactionalId)
-    if (known === undefined || known.epoch !== epoch) return 'INVALID_PRODUCER_EPOCH'
+    if (known === undefined || known.epoch !== epoch) return this.refused()
     if (known.state !== 'ongoing') return 'INVALID_TXN_STATE'
     const log = this.log(topic, partition)!
     known.partitions.add(log)
@@ -155,7 +156,7 @@ export class Broker {
     offsets: readonly OffsetToCommit[],
   ): TransactionAnswer {
     const known = this.coordinated.get(transactionalId)
-    if (known === undefined || known.epoch !== epoch) return 'INVALID_PRODUCER_EPOCH'
+    if (known === undefined || known.epoch !== epoch) return this.refused()
     if (known.state !== 'ongoing') return 'INVALID_TXN_STATE'
     known.offsets.push(...offsets)
     return 'ok'
@@ -164,7 +165,7 @@ export class Broker {
   /** EndTxn: decided when this answers `ok`; visible later. */
   endTransaction(transactionalId: string, epoch: number, commits: boolean): TransactionAnswer {
     const known = this.coordinated.get(transactionalId)
-    if (known === undefined || known.epoch !== epoch) return 'INVALID_PRODUCER_EPOCH'
+    if (known === undefined || known.epoch !== epoch) return this.refused()
     if (known.state === 'empty') return commits ? 'INVALID_TXN_STATE' : 'ok'
     if (known.state !== 'ongoing') return 'CONCURRENT_TRANSACTIONS'
     this.decideEnd(transactionalId, known, commits)
@@ -178,6 +179,11 @@ export class Broker {
     }
   }
 
+  private refused(): TransactionAnswer {
+    this.scheduler.happened('older producer refused')
+    return 'INVALID_PRODUCER_EPOCH'
+  }
+
   private append(log: PartitionLog, record: RecordToWrite, transaction: BrokerTransaction | null): LogEntry {
     const entry = log.append(record, transaction, START_MS + this.scheduler.nowMs)
     this.onAppend(log.topic, log.partition, entry)
@@ -189,6 +195,7 @@ export class Broker {
     known.cancelTimeout = null
     known.state = commits ? 'committing' : 'aborting'
     if (commits) this.onDecided(known.offsets)
+    else this.scheduler.happened('transaction rolled back')
     const { transaction, partitions, offsets, records } = known
     const left = [...partitions]
     const finish = (): void => {

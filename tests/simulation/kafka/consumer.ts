@@ -212,10 +212,16 @@ export class SimulatedConsumer {
     const batch = fetchedBatch(topic, partition, from, answer)
     const { consumers, broker } = this.place
     if (this.sink.deliver(batch) && position.offset === from) position.offset = answer.nextOffset
-    if (answer.nextOffset > from && consumers.repeats()) this.sink.deliver(batch)
+    if (answer.nextOffset > from && consumers.repeats()) {
+      this.place.scheduler.happened('fetch came twice')
+      this.sink.deliver(batch)
+    }
     const jump = BigInt(consumers.jump())
     const log = broker.log(topic, partition)
-    if (jump > 0n && log !== undefined && position.offset + jump <= log.end) position.offset += jump
+    if (jump > 0n && log !== undefined && position.offset + jump <= log.end) {
+      this.place.scheduler.happened('position jumped')
+      position.offset += jump
+    }
   }
 
   /** The part of the client's group that the adapter steers. */

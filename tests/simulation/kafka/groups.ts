@@ -124,8 +124,9 @@ export class ConsumerGroup {
 
   private watch(member: Member): void {
     member.cancelTimeout?.()
-    member.cancelTimeout = this.scheduler.schedule(member.sessionTimeoutMs, 'session timeout', null, () =>
-      this.leave(member.id),
-    )
+    member.cancelTimeout = this.scheduler.schedule(member.sessionTimeoutMs, 'session timeout', null, () => {
+      this.scheduler.happened('member timed out')
+      this.leave(member.id)
+    })
   }
 }

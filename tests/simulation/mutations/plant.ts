@@ -12,6 +12,7 @@ export interface Outcome {
   readonly isFound: boolean
   readonly seed: number
   readonly seeds: number
+  /** Of the seed that found it; of all where none did. */
   readonly steps: number
   readonly check: string
   readonly message: string
@@ -42,13 +43,18 @@ export const tryMutation = async (
   const folder = plant(mutation)
   try {
     const report = await runSimulation(folder, { seed: mutation.seed, ...options })
-    const failure = report.failure as { seed: number; check: string; message: string } | null
+    const failure = report.failure as {
+      seed: number
+      steps: number
+      check: string
+      message: string
+    } | null
     return {
       name: mutation.name,
       isFound: failure !== null,
       seed: failure?.seed ?? mutation.seed,
       seeds: report.seeds as number,
-      steps: report.steps as number,
+      steps: failure?.steps ?? (report.steps as number),
       check: failure?.check ?? '',
       message: failure?.message ?? '',
     }

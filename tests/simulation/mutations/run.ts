@@ -23,7 +23,7 @@ const work = async (): Promise<void> => {
     const outcome = await tryMutation(mutation, { steps: Number(values.steps), each: Number(values.each) })
     if (!outcome.isFound) missed += 1
     const verdict = outcome.isFound
-      ? `seed ${outcome.seed}, ${outcome.steps} steps: ${outcome.check}`
+      ? `seed ${outcome.seed}, step ${outcome.steps}: ${outcome.check}`
       : 'NOT FOUND'
     process.stdout.write(`${mutation.name.padEnd(42)} ${verdict}\n`)
     if (outcome.isFound) process.stdout.write(`    ${outcome.message.split('\n')[0]!.slice(0, 200)}\n`)

@@ -71,6 +71,8 @@ export class CommitChecks {
   private readonly genesis: { readonly nowMs: number; readonly hash: Buffer }
   readonly ingested: IngestedRecords
   private readonly begun = new Map<string, bigint>()
+  /** Partitions whose log isn't the one that was read, or has lost what wasn't: nobody may read on there. */
+  readonly stopped = new Set<string>()
 
   constructor(options: { nowMs: number; hash: Buffer; topicPrefix: string }) {
     this.genesis = options
@@ -90,8 +92,9 @@ export class CommitChecks {
       )
   }
 
-  /** The database is what it was at an earlier moment. */
-  restored(sequence: bigint): void {
+  /** The database is what it was at an earlier moment. @param rulesVersion where rules were last changed then */
+  restored(sequence: bigint, rulesVersion: bigint): void {
+    this.rulesSequence = rulesVersion
     this.batches.length = Number(sequence)
     const last = this.batches.at(-1)
     const steps = this.steps.slice(0, last?.steps ?? 0)
@@ -109,11 +112,6 @@ export class CommitChecks {
         list.filter((each) => each.sequence <= sequence),
       )
     }
-  }
-
-  /** Where rules were last changed, after a restore. */
-  rulesRestored(sequence: bigint): void {
-    this.rulesSequence = sequence
   }
 
   /** Claims, leases and notes: they must leave the ledger alone. */
@@ -234,6 +232,7 @@ export class CommitChecks {
       const before = tables.offsets.get(key)
       const after = advanced.find((write) => write.key === key)?.row as OffsetRow | undefined
       const position = this.model.position(name)
+      must(!this.stopped.has(name), 'nobody reads on where the log is another one', () => name)
       must(
         String(position) === source.from,
         'records are read without a gap',

@@ -24,6 +24,11 @@ export class IngestedRecords {
     if (intent.type === 'tick') this.checkTick(intent)
   }
 
+  /** The topic was deleted: what comes now is another log. */
+  forget(name: string): void {
+    this.entries.delete(name)
+  }
+
   /** About how many records are waiting to be decided; aborted ones count too. */
   get waiting(): number {
     let waiting = 0

@@ -8,6 +8,8 @@ export interface PgPlace {
   readonly scheduler: Scheduler
   readonly server: PgServer
   readonly weather: NetworkWeather
+  /** Told of a batch that was decided ahead, when it is sent. */
+  readonly onAhead?: (process: SimulatedProcess) => void
 }
 
 export interface ClientConfig {
@@ -22,6 +24,9 @@ interface Query {
 }
 
 interface Waiting {
+  readonly name: string
+  /** The server has answered; the answer may still be lost. */
+  isServed: boolean
   readonly resolve: (result: StatementResult) => void
   readonly reject: (error: Error) => void
   cancelTimer: (() => void) | null
@@ -98,7 +103,8 @@ export class SimulatedPgClient extends EventEmitter {
         reject(new Error('Client has encountered a connection error and is not queryable'))
         return
       }
-      const waiting: Waiting = { resolve, reject, cancelTimer: null }
+      const name = nameOf(asked)
+      const waiting: Waiting = { name, isServed: false, resolve, reject, cancelTimer: null }
       const timeoutMs = this.config.query_timeout ?? 0
       if (timeoutMs > 0) {
         waiting.cancelTimer = this.process.after(timeoutMs, 'pg query timeout', () =>
@@ -106,14 +112,17 @@ export class SimulatedPgClient extends EventEmitter {
         )
       }
       this.waiting.push(waiting)
-      const name = nameOf(asked)
+      if (name === 'lock-expected-head') this.place.onAhead?.(this.process)
       this.link.send(name, () => {
         if (this.session === null) return
         this.place.server.receive(this.session, {
           name,
           text: asked.text,
           values: asked.values ?? [],
-          answer: (result) => this.link.answer(`answer ${name}`, () => this.answered(waiting, result)),
+          answer: (result) => {
+            waiting.isServed = !(result instanceof PgError) && result.command === 'COMMIT'
+            this.link.answer(`answer ${name}`, () => this.answered(waiting, result))
+          },
         })
       })
     })
@@ -127,6 +136,11 @@ export class SimulatedPgClient extends EventEmitter {
     return new Promise((resolve) => {
       this.process.after(1, 'pg ended', resolve)
     })
+  }
+
+  /** Batches that were sent and not answered. */
+  get commitsUnderWay(): number {
+    return this.waiting.filter(({ name }) => name === 'commit').length
   }
 
   /** The connection breaks in the middle. */
@@ -149,6 +163,8 @@ export class SimulatedPgClient extends EventEmitter {
     if (this.isOver) return
     this.isOver = true
     for (const waiting of this.waiting.splice(0)) {
+      if (waiting.name === 'commit' && waiting.isServed)
+        this.place.scheduler.happened('reply to a commit lost')
       waiting.cancelTimer?.()
       waiting.reject(error)
     }

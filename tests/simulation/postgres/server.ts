@@ -147,15 +147,10 @@ export class PgServer {
     return [...this.sessions].filter((session) => session.waitingFor !== null).length
   }
 
-  /** How many commits could be taken back. */
-  get undoable(): number {
-    return this.undo.length
-  }
-
-  /** Back to what was `commits` commits ago, as from a backup; begins with nobody connected. */
-  restore(commits: number): void {
+  /** Back to a batch, as from a backup, or as near as is known; begins with nobody connected. */
+  restore(sequence: bigint): void {
     this.stop()
-    for (let taken = 0; taken < commits; taken += 1) {
+    while (this.tables.head.get('head')!.sequence > sequence) {
       const writes = this.undo.pop()
       if (writes === undefined) break
       applyWrites(this.tables, writes)
@@ -169,6 +164,7 @@ export class PgServer {
   terminate(pid: number): boolean {
     for (const session of this.sessions) {
       if (session.pid !== pid) continue
+      this.scheduler.happened('session ended by the next owner')
       this.end(session)
       return true
     }
@@ -203,6 +199,7 @@ export class PgServer {
       return this.execute(session, pending)
     } catch (error) {
       if (!(error instanceof PgError)) throw error
+      this.countFailure(pending, error)
       if (transaction !== null) transaction.isAborted = true
       else this.release(session)
       return error
@@ -225,12 +222,19 @@ export class PgServer {
     }
     if (statement.locks !== undefined && !this.acquire(session, statement.locks(context))) return 'waits'
     const rows = statement.run(context)
+    if (pending.name === 'lock-expected-head') this.scheduler.happened('batch decided ahead')
     if (session.transaction !== null) session.transaction.writes.push(...writes)
     else {
       if (writes.length > 0) this.commitWrites(session, writes)
       this.release(session)
     }
     return { command: pending.text.trimStart().split(/\s/, 1)[0]!.toUpperCase(), rows, rowCount: rows.length }
+  }
+
+  private countFailure({ name }: Pending, { message }: PgError): void {
+    if (name === 'lock-expected-head') this.scheduler.happened('batch ahead of one that failed')
+    else if (message.includes('ingest offsets')) this.scheduler.happened('swap of offsets failed')
+    else if (message.includes('transaction ids')) this.scheduler.happened('id taken already')
   }
 
   private begin(session: PgSession): StatementResult {
@@ -291,7 +295,10 @@ export class PgServer {
       session.idleInTransactionMs,
       'idle_in_transaction_session_timeout',
       null,
-      () => this.end(session),
+      () => {
+        this.scheduler.happened('idle in a transaction')
+        this.end(session)
+      },
     )
   }
 
@@ -301,6 +308,7 @@ export class PgServer {
       const lock = this.held.get(name)
       if (lock === undefined || lock.holder === session) continue
       if (this.wouldDeadlock(session, lock.holder)) throw new PgError('40P01', 'deadlock detected')
+      if (name === 'head' || name === 'turn') this.scheduler.happened('head waited for')
       lock.waiters.push(session)
       session.waitingFor = name
       return false

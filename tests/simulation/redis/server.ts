@@ -126,8 +126,11 @@ export class RedisServer {
     const state = this.get(keys[0]!)
     if (state === null) return ['gap', '']
     const [, stateGeneration, applied] = STATE.exec(state)!
-    if (stateGeneration !== generation) return ['generation', state]
-    if (noticesGaps && BigInt(applied!) < BigInt(previous!)) return ['gap', state]
+    if (stateGeneration !== generation) return this.otherGeneration(state)
+    if (noticesGaps && BigInt(applied!) < BigInt(previous!)) {
+      this.scheduler.happened('gap in the cache')
+      return ['gap', state]
+    }
     let updated = 0
     for (const [place, row] of values.slice(7).entries()) {
       const key = keys[2 * place + 2]!
@@ -146,6 +149,11 @@ export class RedisServer {
       this.set(keys[1]!, generation!, Number(markLife))
     }
     return ['ok', String(updated)]
+  }
+
+  private otherGeneration(state: string): Reply {
+    this.scheduler.happened('late word for another generation')
+    return ['generation', state]
   }
 
   private renew(keys: readonly string[], values: readonly string[]): Reply {
@@ -167,7 +175,7 @@ export class RedisServer {
     const [generation, token, life] = values as string[]
     const state = this.get(keys[0]!)
     if (state === null) return ['none', '']
-    if (STATE.exec(state)![1] !== generation) return ['generation', state]
+    if (STATE.exec(state)![1] !== generation) return this.otherGeneration(state)
     let planted = 0
     for (const [place, row] of values.slice(3).entries()) {
       const [key, leaseKey] = [keys[2 * place + 1]!, keys[2 * place + 2]!]
@@ -183,6 +191,7 @@ export class RedisServer {
       if (holder === token) {
         if (!isOlder(timeline!, sequence!, floorTimeline!, floorSequence!)) {
           this.setBalance(key, row, life!)
+          this.scheduler.happened('balance planted under a lease')
           planted += 1
         }
         this.delete(leaseKey)
@@ -197,7 +206,7 @@ export class RedisServer {
     const [generation, timeline, sequence] = values as string[]
     const state = this.get(keys[0]!)
     if (state === null) return ['none', '']
-    if (STATE.exec(state)![1] !== generation) return ['generation', state]
+    if (STATE.exec(state)![1] !== generation) return this.otherGeneration(state)
     let removed = 0
     for (let place = 1; place < keys.length; place += 2) {
       const value = this.get(keys[place]!)

@@ -7,6 +7,7 @@
  */
 import type { Clock } from '#platform/time/clock.ts'
 import { makeRandom, type Random } from './random.ts'
+import type { Situation } from './situations.ts'
 
 interface Event {
   readonly atMs: number
@@ -30,6 +31,8 @@ export class Scheduler {
   current: SimulatedProcess | null = null
   /** FNV-1a over all that happened: equal for equal runs. */
   hash = 0x811c9dc5
+  /** How often each thing happened that a run is there for. */
+  readonly situations = new Map<Situation, number>()
   private readonly heap: Event[] = []
   private order = 0
   private readonly recent: string[] = []
@@ -56,6 +59,11 @@ export class Scheduler {
   note(text: string): void {
     this.mix(this.labelHash(text))
     this.trace(`${' '.repeat(10)}· ${text}`)
+  }
+
+  /** One of the things that a run is there for has happened. */
+  happened(situation: Situation): void {
+    this.situations.set(situation, (this.situations.get(situation) ?? 0) + 1)
   }
 
   /** The last steps, for a report. */

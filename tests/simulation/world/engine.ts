@@ -40,6 +40,10 @@ export interface Engine {
   readonly process: SimulatedProcess
   /** Ends its work properly, as on SIGTERM. */
   stop(): Promise<void>
+  /** Batches that were sent and not answered. */
+  batchesUnderWay(): number
+  /** Breaks the connection by which batches are written. */
+  cutSession(): void
   /** Breaks connections: one of a random kind. */
   cut(): void
 }
@@ -231,6 +235,9 @@ export const startEngine = (services: Services, process: SimulatedProcess, event
       clearInterval(positions)
       await admin.close()
     },
+    cutSession: () => sessions.find((client) => client.isConnected && client.commitsUnderWay > 0)?.cut(),
+    batchesUnderWay: () =>
+      sessions.reduce((sum, client) => sum + (client.isConnected ? client.commitsUnderWay : 0), 0),
     cut: () => {
       const { random } = services.scheduler
       const open = sessions.filter((client) => client.isConnected)

@@ -1,8 +1,9 @@
 /** What goes wrong in a run, drawn from its seed: one thing after the other, often several at a time. */
+import type { Situation } from '../scheduler/situations.ts'
 import type { World } from './world.ts'
 
 interface Fault {
-  readonly name: string
+  readonly name: Situation
   readonly weight: number
   strike(world: World): void
 }
@@ -89,10 +90,12 @@ const FAULTS: readonly Fault[] = [
       })
     },
   },
+  { name: 'two batches were to break', weight: 12, strike: (world) => world.breakNextAhead() },
   { name: 'reader cut', weight: 2, strike: (world) => world.readers.cut() },
 ]
 
-const TOTAL_WEIGHT = FAULTS.reduce((sum, fault) => sum + fault.weight, 0)
+/** In a run about the cache Redis fails so many times as often. */
+const CACHE_FACTOR = 5
 
 const later = (world: World, mostMs: number, label: string, run: () => void): void => {
   const { scheduler } = world
@@ -101,16 +104,20 @@ const later = (world: World, mostMs: number, label: string, run: () => void): vo
 
 /** Goes on until the run comes to rest. @param everyMs mean time between two */
 export const startFaults = (world: World, everyMs: number): void => {
-  const { scheduler } = world
+  const { scheduler, services } = world
+  const weightOf = ({ name, weight }: Fault): number =>
+    services.isAboutCache && /^re(dis|ader)/.test(name) ? weight * CACHE_FACTOR : weight
+  const total = FAULTS.reduce((sum, fault) => sum + weightOf(fault), 0)
   const next = (): void => {
     scheduler.schedule(scheduler.random.next() * everyMs * 2, 'fault', null, () => {
       if (world.odds.isCalm) return
-      let choice = scheduler.random.next() * TOTAL_WEIGHT
+      let choice = scheduler.random.next() * total
       const fault = FAULTS.find((each) => {
-        choice -= each.weight
+        choice -= weightOf(each)
         return choice < 0
       })!
       scheduler.note(`fault: ${fault.name}`)
+      scheduler.happened(fault.name)
       fault.strike(world)
       next()
     })

@@ -46,7 +46,7 @@ export class BalanceReaders {
 
   private again(): void {
     const { random } = this.services.scheduler
-    this.process.after(random.int(2, 80), 'read a balance', () => {
+    this.process.after(random.int(2, this.services.isAboutCache ? 12 : 80), 'read a balance', () => {
       this.read(random.chance(0.5) ? 'c1' : `c${random.int(0, 7)}`).catch((error: unknown) => {
         if (!(error instanceof OperatingError) && !isConnectionError(error)) throw error
       })

@@ -9,7 +9,7 @@ import { statementOf } from '../postgres/statements.ts'
 import type { RedisPlace } from '../redis/client.ts'
 import { RedisServer } from '../redis/server.ts'
 import type { NetworkWeather } from '../scheduler/link.ts'
-import { type Scheduler, START_MS } from '../scheduler/scheduler.ts'
+import { type Scheduler, type SimulatedProcess, START_MS } from '../scheduler/scheduler.ts'
 
 export const LEDGER = 'simulated'
 export const TOPIC_PREFIX = 'simulated.'
@@ -51,6 +51,8 @@ export interface Services {
   readonly postgres: PgPlace
   readonly redis: RedisPlace
   readonly group: ConsumerGroup
+  /** Long queues of records that need nothing but memory: then batches are decided ahead. */
+  readonly isDeep: boolean
   /** Bounds of the engine under test, drawn for each run. */
   readonly accountsMax: number
   readonly batchRecordsMax: number
@@ -59,6 +61,10 @@ export interface Services {
   registryAnswers(): boolean
   registryAway(): UnreachableError
   redisTrouble(): void
+  /** Told when an engine sends a batch that was decided ahead. */
+  readonly ahead: { told: ((process: SimulatedProcess) => void) | null }
+  /** Readers come often, and Redis fails often. */
+  readonly isAboutCache: boolean
 }
 
 /** Odds that change during a run: none are left when it comes to rest. */
@@ -83,8 +89,11 @@ export const makeServices = (scheduler: Scheduler, odds: Odds, onRedisTrouble: (
           : Number.POSITIVE_INFINITY,
   }
   const broker = new Broker(scheduler, {
-    markerDelayMs: () =>
-      !odds.isCalm && random.chance(odds.slowMarkers) ? random.int(20, 3_000) : random.skewed(0.05, 5),
+    markerDelayMs: () => {
+      if (odds.isCalm || !random.chance(odds.slowMarkers)) return random.skewed(0.05, 5)
+      scheduler.happened('end of a transaction delayed')
+      return random.int(20, 3_000)
+    },
   })
   for (const { topic, partitions } of INGEST) broker.createTopic(TOPIC_PREFIX + topic, partitions)
   for (const topic of OUTPUTS) broker.createTopic(TOPIC_PREFIX + topic, 1)
@@ -102,6 +111,8 @@ export const makeServices = (scheduler: Scheduler, odds: Odds, onRedisTrouble: (
     timeline: 1n,
   })
   const cache = new RedisServer(scheduler)
+  const isDeep = random.chance(0.5)
+  const ahead: Services['ahead'] = { told: null }
   const group = new ConsumerGroup(scheduler, broker, 3_000)
   let members = 0
   return {
@@ -125,10 +136,13 @@ export const makeServices = (scheduler: Scheduler, odds: Odds, onRedisTrouble: (
         recordsPerFetch: () => random.int(1, 30),
       },
     },
-    postgres: { scheduler, server: database, weather },
+    postgres: { scheduler, server: database, weather, onAhead: (process) => ahead.told?.(process) },
+    ahead,
+    isAboutCache: random.chance(0.3),
     redis: { scheduler, server: cache, weather },
-    accountsMax: random.pick([3, 20, 1_000]),
-    batchRecordsMax: random.pick([2, 5, 20, 40]),
+    isDeep,
+    accountsMax: isDeep ? 1_000 : random.pick([3, 20, 1_000]),
+    batchRecordsMax: random.pick(isDeep ? [2, 3, 5, 20] : [2, 5, 20, 40]),
     balanceLifeMs: random.pick([100, 1_000, 86_400_000]),
     registryAnswers: () => odds.isRegistryUp,
     registryAway: () => new UnreachableError('registry', 'the simulated registry is away'),

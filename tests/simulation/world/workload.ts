@@ -38,7 +38,8 @@ export class Workload {
   private readonly parents: IntendedTransaction[] = []
   private openTransactions = 0
   private readonly backlog: () => number
-  /** How many records come twice, and how many are about earlier ones: where both are few, batches are decided ahead. */
+  /** In a deep run few records come twice or are about earlier ones. */
+  private readonly isDeep: boolean
   private readonly twice: number
   private readonly following: number
 
@@ -46,9 +47,9 @@ export class Workload {
   constructor(services: Services, backlog: () => number) {
     this.services = services
     this.backlog = backlog
-    const { random } = services.scheduler
-    this.twice = random.pick([0.06, 0.06, 0.002])
-    this.following = random.pick([0.18, 0.18, 0.002])
+    this.isDeep = services.isDeep
+    this.twice = this.isDeep ? 0.001 : 0.06
+    this.following = this.isDeep ? 0.002 : 0.18
   }
 
   /** Opens most accounts and goes on producing until it is stopped. */
@@ -80,8 +81,9 @@ export class Workload {
     else if (choice < 0.06) this.write('reviews', 0, [this.reviewRecord()])
     else if (choice < 0.16) this.writeInTransaction()
     else {
-      const records = Array.from({ length: random.int(1, random.chance(0.1) ? 20 : 3) }, () =>
-        this.transactionRecord(),
+      const records = Array.from(
+        { length: random.int(1, random.chance(0.1) ? (this.isDeep ? 80 : 20) : 3) },
+        () => this.transactionRecord(),
       )
       this.write('transactions', random.int(0, 2), records)
     }
@@ -114,6 +116,12 @@ export class Workload {
       broker.endTransaction(id, begun.epoch, commits)
       this.openTransactions -= 1
     })
+  }
+
+  /** So many new ones to one partition at once. */
+  writePayments(partition: number, count: number): void {
+    const records = Array.from({ length: count }, () => this.encoded(this.newPayment('post')))
+    this.write('transactions', partition, records)
   }
 
   private accountId(no: number): string {

@@ -25,6 +25,8 @@ export interface IncidentSeen {
 }
 
 const ENGINES = [1, 2, 3, 3, 3]
+/** Who is alone at the head stays ahead. */
+const ENGINES_OF_DEEP = [1, 1, 2, 3]
 /** An orchestrator starts a dead process again after so long. */
 const RESTART_MS = { min: 20, max: 4_000 }
 
@@ -64,7 +66,7 @@ export class World {
     this.workload = new Workload(this.services, () => this.commits.ingested.waiting)
     this.watch()
     this.readers = new BalanceReaders(this.services, this.cache, this.newProcess('reader'))
-    const engines = random.pick(ENGINES)
+    const engines = random.pick(this.services.isDeep ? ENGINES_OF_DEEP : ENGINES)
     for (let place = 0; place < engines; place += 1) {
       this.engines.push(null)
       this.startEngine(place, random.int(0, 200))
@@ -82,6 +84,40 @@ export class World {
     engine.process.crash()
     this.engines[place] = null
     this.startEngine(place, this.scheduler.random.skewed(RESTART_MS.min, RESTART_MS.max))
+  }
+
+  /** The next engine that decides a batch ahead breaks while both are under way. */
+  breakNextAhead(): void {
+    const { scheduler, services, odds } = this
+    services.ahead.told = (process) => {
+      services.ahead.told = null
+      const place = this.engines.findIndex((engine) => engine?.process === process)
+      if (odds.isCalm || place < 0) return
+      const breaks = scheduler.random.pick([
+        () => this.crash(place),
+        () => this.engines[place]?.cutSession(),
+        () => this.engines[place]?.cutSession(),
+      ])
+      scheduler.schedule(scheduler.random.next() * odds.worstDelayMs, 'break', null, () => {
+        if ((this.engines[place]?.batchesUnderWay() ?? 0) > 1)
+          scheduler.happened('break while two batches are under way')
+        breaks()
+      })
+    }
+  }
+
+  /** All engines at once, and their database sessions; nobody starts them again. */
+  stopAll(): void {
+    this.restartsEngines = false
+    for (const engine of this.engines) engine?.process.crash()
+    this.engines.fill(null)
+    this.services.database.stop()
+    this.services.database.start()
+  }
+
+  startAll(): void {
+    this.restartsEngines = true
+    for (const place of this.engines.keys()) this.startEngine(place, this.scheduler.random.int(0, 200))
   }
 
   /** As on SIGTERM: it has five seconds. */
