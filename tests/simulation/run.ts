@@ -3,11 +3,8 @@
  * the steps are done; a failing seed is printed and ends the run with exit code 1. `--once` runs the one seed alone.
  */
 import { parseArgs } from 'node:util'
-import { missingOf } from './scheduler/situations.ts'
+import { COMPLETE_STEPS, missingOf } from './scheduler/situations.ts'
 import { type RunResult, runSeed } from './world/run-seed.ts'
-
-/** From here on every situation must have come about. */
-const COMPLETE_STEPS = 1_000_000
 
 const { values } = parseArgs({
   options: {

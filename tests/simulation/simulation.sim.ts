@@ -7,6 +7,7 @@ import { processEnvironment } from '#platform/config/environment.ts'
 import { MUTATIONS } from './mutations/mutations.ts'
 import { root } from '../source-copy.ts'
 import { runSimulation, tryMutation } from './mutations/plant.ts'
+import { COMPLETE_STEPS, missingOf } from './scheduler/situations.ts'
 
 const { SIMULATION_SEED, SIMULATION_STEPS } = processEnvironment()
 const firstSeed = Number(SIMULATION_SEED || '1')
@@ -32,6 +33,12 @@ describe('the engine over simulated services', () => {
     // Nothing that was to be watched may have slept: a simulation in which nothing happens finds nothing.
     for (const name of ['decided', 'messages', 'crashes', 'cachedAnswers'])
       expect(sum(name)).toBeGreaterThan(0)
+    const together: Record<string, number> = {}
+    for (const { situations } of reports)
+      for (const [name, count] of Object.entries(situations as Record<string, number>))
+        together[name] = (together[name] ?? 0) + count
+    process.stderr.write(`${JSON.stringify(together)}\n`)
+    if (steps >= COMPLETE_STEPS) expect(missingOf(together)).toEqual([])
   })
 
   test('the same seed gives the same run', { timeout: TIMEOUT_MS }, async () => {

@@ -47,6 +47,9 @@ type Rarity = 'swap of offsets failed' | 'two batches were to break'
 
 export type Situation = (typeof SITUATIONS)[number] | Rarity
 
+/** In a run of so many steps every situation must have come about. */
+export const COMPLETE_STEPS = 1_000_000
+
 /** Those that never happened. */
 export const missingOf = (counts: Readonly<Record<string, number>>): string[] =>
   SITUATIONS.filter((name) => (counts[name] ?? 0) === 0)
