@@ -1,6 +1,6 @@
-/** The audits of a ledger, put together: what the command line starts. */
+/** `audit replay`, put together: what the command line starts. */
 import type { Configuration } from '#platform/config/configuration.ts'
-import { ConfigurationError, IncidentError } from '#platform/errors.ts'
+import { ConfigurationError, IncidentError, OperatingError } from '#platform/errors.ts'
 import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
 import {
   type HistoryEnds,
@@ -8,16 +8,17 @@ import {
   sequenceAt,
 } from '#platform/postgres/queries/read-batch-headers.ts'
 import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
+import type { BatchSource } from './audit/batch-source.ts'
 import { accountDifferences } from './audit/replay/balances.ts'
-import { type Beginning, genesis, latestBeginning } from './audit/replay/beginning.ts'
+import { type Beginning, type BeginningOptions, genesis, latestBeginning } from './audit/replay/beginning.ts'
 import { writeCheckpoint } from './audit/replay/checkpoint.ts'
-import type { Difference } from './audit/replay/differences.ts'
+import { DifferenceList, differencesOf } from './audit/replay/differences.ts'
 import { encodersBy, frameReader } from './audit/replay/frame-codecs.ts'
 import { InputThread } from './audit/replay/input-thread.ts'
 import { planReplay, type ReplayPlan, startPositions } from './audit/replay/plan.ts'
-import { DIFFERENCES_LISTED_MAX, replay, type ReplayProgress } from './audit/replay/replay.ts'
+import { type ReplayProgress, replay } from './audit/replay/replay.ts'
 import { type ReplayReport, sumsOf } from './audit/replay/report.ts'
-import { tableBatches } from './audit/table-batches.ts'
+import { openBatches } from './audit-batches.ts'
 import type { ReaderData } from './audit-inputs.ts'
 
 /** A place in the history: its beginning or end, a batch, or a time. */
@@ -33,7 +34,7 @@ export interface AuditReplayOptions {
   readonly checkpoints: string
   readonly actor: string
   readonly onMessage: (message: string) => void
-  readonly onProgress: (progress: ReplayProgress, plan: ReplayPlan) => void
+  readonly onProgress: (progress: ReplayProgress & { readonly differences: number }, plan: ReplayPlan) => void
   readonly signal: AbortSignal
 }
 
@@ -55,8 +56,13 @@ export const auditReplay = async (options: AuditReplayOptions): Promise<ReplayRe
   try {
     const ends = await historyEnds(pool)
     const through = await throughOf(pool, ends, options.to)
-    const beginning = await beginningOf(options, pool, ends)
-    return await replayStretch(options, { pool, ends, through, beginning })
+    const { batches, dropped, close } = await openBatches(configuration, pool)
+    try {
+      const beginning = await beginningOf(options, { pool, batches, dropped, ends })
+      return await replayStretch(options, { pool, batches, ends, through, beginning })
+    } finally {
+      await close()
+    }
   } finally {
     await pool.close()
   }
@@ -64,22 +70,24 @@ export const auditReplay = async (options: AuditReplayOptions): Promise<ReplayRe
 
 interface Stretch {
   readonly pool: ReadPool
+  readonly batches: BatchSource
   readonly ends: HistoryEnds
   readonly through: bigint
   readonly beginning: Beginning
 }
 
 const replayStretch = async (options: AuditReplayOptions, stretch: Stretch): Promise<ReplayReport> => {
-  const { pool, ends, beginning } = stretch
+  const { pool, batches, ends, beginning } = stretch
   const { memory } = beginning
   const startedAt = new Date()
-  const batches = tableBatches(pool)
   const after = memory.sequence
   const plan = await planReplay(batches, after, stretch.through)
   if (beginning.isGenesis) startPositions(plan, (cluster) => memory.positionsOf(cluster))
   options.onMessage(`batches ${after + 1n} to ${stretch.through}: ${plan.inputs} records`)
   const inputs = new InputThread(new URL('./audit-thread.ts', import.meta.url), readerData(options, plan))
   const registry = new SchemaRegistry(options.configuration.schemaRegistry)
+  const differences = new DifferenceList()
+  const readFrame = frameReader(registry)
   const started = performance.now()
   const result = await replay({
     batches,
@@ -88,15 +96,17 @@ const replayStretch = async (options: AuditReplayOptions, stretch: Stretch): Pro
     memory,
     chain: beginning.chain,
     encodersOf: encodersBy(registry),
-    readFrame: frameReader(registry),
-    onProgress: (progress) => options.onProgress(progress, plan),
+    onDifference: async (batch) => {
+      const payload = await batches.payload(batch.stored.sequence).catch(unreadable)
+      differences.add(await differencesOf(batch, payload, readFrame))
+    },
+    onProgress: (progress) => options.onProgress({ ...progress, differences: differences.count }, plan),
     signal: options.signal,
   }).finally(() => inputs.close())
   const seconds = (performance.now() - started) / 1_000
   const { counts } = result
-  const balances = await balanceDifferences(pool, memory)
-  const differences = result.differences + balances.count
-  if (differences === 0 && plan.batches > 0) {
+  for await (const difference of accountDifferences(pool, memory)) differences.add([difference])
+  if (differences.count === 0 && plan.batches > 0) {
     options.onMessage(
       `checkpoint: ${await writeCheckpoint(options.checkpoints, ends.ledger, memory, result.chain)}`,
     )
@@ -115,8 +125,8 @@ const replayStretch = async (options: AuditReplayOptions, stretch: Stretch): Pro
     outcomes: counts.outcomes,
     sums: sumsOf(memory),
     digest: result.digest,
-    differences,
-    listed: [...result.listed, ...balances.listed].slice(0, DIFFERENCES_LISTED_MAX),
+    differences: differences.count,
+    listed: differences.listed,
     seconds: Math.round(seconds * 10) / 10,
     ratePerSecond: Math.round(counts.transactions / Math.max(seconds, 0.001)),
     startedAt: startedAt.toISOString(),
@@ -130,17 +140,10 @@ const readerData = ({ configuration }: AuditReplayOptions, plan: ReplayPlan): Re
   return { configuration: { kafka, ledger, schemaRegistry, archive }, ranges: plan.ranges }
 }
 
-const balanceDifferences = async (
-  pool: ReadPool,
-  memory: Beginning['memory'],
-): Promise<{ count: number; listed: Difference[] }> => {
-  const listed: Difference[] = []
-  let count = 0
-  for await (const difference of accountDifferences(pool, memory)) {
-    count += 1
-    if (listed.length < DIFFERENCES_LISTED_MAX) listed.push(difference)
-  }
-  return { count, listed }
+/** A payload that can't be unpacked is a finding, anything else isn't. */
+const unreadable = (error: unknown): null => {
+  if (error instanceof OperatingError && error.retriable) throw error
+  return null
 }
 
 const historyEnds = async (pool: ReadPool): Promise<HistoryEnds> => {
@@ -151,13 +154,11 @@ const historyEnds = async (pool: ReadPool): Promise<HistoryEnds> => {
 
 const beginningOf = async (
   { from, checkpoints, onMessage }: AuditReplayOptions,
-  pool: ReadPool,
-  ends: HistoryEnds,
+  stored: Pick<BeginningOptions, 'pool' | 'batches' | 'dropped' | 'ends'>,
 ): Promise<Beginning> => {
-  if (from === 'earliest') return genesis(ends)
-  const through = await sequenceBefore(pool, ends, from)
-  const batches = tableBatches(pool)
-  return latestBeginning({ pool, batches, ends, folder: checkpoints, onRefused: onMessage }, through)
+  if (from === 'earliest') return genesis(stored.ends)
+  const through = await sequenceBefore(stored.pool, stored.ends, from)
+  return latestBeginning({ ...stored, folder: checkpoints, onRefused: onMessage }, through)
 }
 
 /** The last batch before a place. */

@@ -11,7 +11,7 @@ import type { RecordedBatch, RecordedHistory, RecordedRange } from './recorded.t
 
 /** The inputs of a recorded batch (processors/audit/replay/assembler.ts). */
 export interface RecordedInputs {
-  inputsOf(batch: Pick<BatchHeader, 'cluster' | 'sources' | 'order' | 'skips'>): Promise<{
+  inputsOf(batch: Pick<BatchHeader, 'cluster' | 'sources' | 'order' | 'skips' | 'jumps'>): Promise<{
     readonly inputs: readonly LedgerInput[]
     readonly problems: readonly { topic: string; partition: number; offset: string; detail: string }[]
   }>

@@ -52,3 +52,20 @@ export async function expectKept(
     (asked.to !== undefined && asked.to <= start.from)
   if (isGone) throw new PeriodDroppedError('what was asked for reaches into a dropped period', start.from)
 }
+
+export interface DroppedHistory {
+  /** What was recorded before it is gone, or on its way out. */
+  readonly until: Date
+  /** The last batch that is gone, and its hash: the first kept one continues it. */
+  readonly sequence: bigint
+  readonly hash: Buffer
+}
+
+/** What was dropped with its periods; undefined where nothing was. */
+export async function readDroppedHistory(pool: ReadPool): Promise<DroppedHistory | undefined> {
+  const rows = await pool.query<DroppedHistory>({
+    text: `select (period + interval '1 month') at time zone 'UTC' as until, chain_sequence as sequence, chain_hash as hash
+      from periods where dropped_at is not null order by period desc limit 1`,
+  })
+  return rows[0]
+}

@@ -113,7 +113,28 @@ it('says where there are records that no batch has, or that a batch passed over'
     { sources: [source(0, 5, 6)], order: [[0, 1]], skips: [] },
   )
   expect(found).toEqual([
-    { inputs: ['0:0', '0:1'], problems: ['0:2 a record that was not decided'] },
-    { inputs: ['0:5'], problems: ['0:3 a record of no batch', '0:4 a record of no batch'] },
+    { inputs: ['0:0', '0:1'], problems: ['0:2 1 records from here on not decided'] },
+    { inputs: ['0:5'], problems: ['0:3 2 records from here on of no batch'] },
+  ])
+})
+
+it('reads again what a position was set back to, where the header tells it', async () => {
+  const range = (from: bigint, next: bigint) => ({ cluster: 'c', topic: 't', partition: 0, from, next })
+  const ranges = [range(0n, 3n), range(1n, 4n)]
+  const assembler = new BatchAssembler(sourceOf({ 0: [0, 1, 2, 3] }), decode, ranges)
+  const batch = (from: number, next: number, jumps: BatchOrder['jumps'] = []): BatchOrder => ({
+    cluster: 'c',
+    sources: [source(0, from, next)],
+    order: [[0, next - from]],
+    skips: [],
+    jumps,
+  })
+  const jump = (from: string | null, to: string) => ({ topic: 't', partition: 0, from, to })
+  const batches = [batch(0, 3, [jump(null, '0')]), batch(1, 4, [jump('3', '1')])]
+  const found = await Promise.all(batches.map((each) => assembler.inputsOf(each)))
+  expect(found.map(({ problems }) => problems)).toEqual([[], []])
+  expect(found.map(({ inputs }) => inputs.map(({ offset }) => Number(offset)))).toEqual([
+    [0, 1, 2],
+    [1, 2, 3],
   ])
 })

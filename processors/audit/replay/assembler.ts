@@ -9,7 +9,7 @@ import type { RecordRange, RecordSource } from '../record-source.ts'
 export type RecordDecoder = (topic: string, records: readonly IngestRecord[]) => Promise<LedgerInput[]>
 
 /** What a header says about where its inputs come from. */
-export type BatchOrder = Pick<BatchHeader, 'cluster' | 'sources' | 'order' | 'skips'>
+export type BatchOrder = Pick<BatchHeader, 'cluster' | 'sources' | 'order' | 'skips' | 'jumps'>
 
 /** Records that aren't where the header says. */
 export interface RecordProblem {
@@ -37,6 +37,7 @@ export const rangeName = ({
   partition,
 }: Pick<RecordRange, 'cluster' | 'topic' | 'partition'>): string => `${cluster}/${topic}:${partition}`
 
+const PASSED_AT_ONCE = 1_024
 /** Decoded records take several times the room of their bytes: so many at a time. */
 const DECODED_AT_ONCE = 1_024
 
@@ -98,6 +99,8 @@ export class BatchAssembler implements InputSource {
   /** By name, those that are still to be read, the one that is read now first. */
   private readonly ranges = new Map<string, RecordRange[]>()
   private readonly streams = new Map<string, InputStream>()
+  /** Names of the ranges that a batch has read. */
+  private readonly begun = new Set<string>()
   private turn: Promise<unknown> = Promise.resolve()
 
   /** @param ranges what all batches together will read of each partition */
@@ -122,11 +125,14 @@ export class BatchAssembler implements InputSource {
     const inputs: LedgerInput[] = []
     const problems: RecordProblem[] = []
     const skips = skipsOf(batch)
+    for (const { topic, partition } of batch.jumps ?? []) {
+      const name = rangeName({ cluster: batch.cluster, topic, partition })
+      if (this.begun.has(name)) await this.nextRange(name)
+    }
     for (const source of batch.sources) {
       await this.jump(batch.cluster, source)
-      problems.push(
-        ...(await this.passed(batch.cluster, source, BigInt(source.from), 'a record of no batch')),
-      )
+      this.begun.add(rangeName({ cluster: batch.cluster, ...source }))
+      problems.push(...(await this.passed(batch.cluster, source, BigInt(source.from), 'of no batch')))
     }
     for (const [place, count] of batch.order) {
       const { topic, partition, next } = batch.sources[place]!
@@ -149,41 +155,47 @@ export class BatchAssembler implements InputSource {
       }
     }
     for (const source of batch.sources) {
-      problems.push(
-        ...(await this.passed(batch.cluster, source, BigInt(source.next), 'a record that was not decided')),
-      )
+      problems.push(...(await this.passed(batch.cluster, source, BigInt(source.next), 'not decided')))
     }
     return { inputs, problems }
   }
 
-  /** Where the position was set anew, reading goes on with the partition's next range. */
+  /** Where the position was set anew and no header told it, reading goes on with the partition's next range. */
   private async jump(cluster: string, source: BatchOrder['sources'][number]): Promise<void> {
     const name = rangeName({ cluster, ...source })
     const [now, next] = this.ranges.get(name) ?? []
     const from = BigInt(source.from)
     if (next?.from !== from || (now!.from <= from && from < now!.next)) return
-    await this.streams.get(name)?.end()
-    this.streams.delete(name)
-    this.ranges.get(name)!.shift()
+    await this.nextRange(name)
   }
 
-  /** Goes on to an offset; what lies before it and wasn't taken is a problem each. */
+  private async nextRange(name: string): Promise<void> {
+    await this.streams.get(name)?.end()
+    this.streams.delete(name)
+    this.ranges.get(name)?.shift()
+    this.begun.delete(name)
+  }
+
+  /** Goes on to an offset; what lies before it and wasn't taken is a problem. */
   private async passed(
     cluster: string,
     { topic, partition }: { readonly topic: string; readonly partition: number },
     below: bigint,
     detail: string,
   ): Promise<RecordProblem[]> {
-    const passed: LedgerInput[] = []
+    let count = 0
+    let first: bigint | null = null
     const stream = this.streamOf(cluster, topic, partition)
     for (
       let next = await stream.peek();
       next !== undefined && next.offset < below;
       next = await stream.peek()
     ) {
-      stream.takeInto(passed, 1, below)
+      first ??= next.offset
+      count += stream.takeInto([], PASSED_AT_ONCE, below)
     }
-    return passed.map(({ offset }) => ({ topic, partition, offset: String(offset), detail }))
+    if (first === null) return []
+    return [{ topic, partition, offset: String(first), detail: `${count} records from here on ${detail}` }]
   }
 
   async close(): Promise<void> {

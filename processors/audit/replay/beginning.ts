@@ -2,6 +2,7 @@
 import { genesisHash } from '#domain/ledger/genesis.ts'
 import { ConfigurationError, OperatingError } from '#platform/errors.ts'
 import type { ReadPool } from '#platform/postgres/pool.ts'
+import type { DroppedHistory } from '#platform/postgres/queries/history-start.ts'
 import type { HistoryEnds } from '#platform/postgres/queries/read-batch-headers.ts'
 import type { BatchSource } from '../batch-source.ts'
 import { foldMismatch } from './balances.ts'
@@ -18,6 +19,7 @@ export interface Beginning {
 export interface BeginningOptions {
   readonly pool: ReadPool
   readonly batches: BatchSource
+  readonly dropped: DroppedHistory | undefined
   readonly ends: HistoryEnds
   /** Where checkpoints are. */
   readonly folder: string
@@ -54,6 +56,9 @@ const believe = async (options: BeginningOptions, name: CheckpointName): Promise
   const refused = (why: string): null => {
     options.onRefused(`the checkpoint of batch ${name.sequence} is not used: ${why}`)
     return null
+  }
+  if (options.dropped !== undefined && BigInt(name.sequence) < options.dropped.sequence) {
+    return refused('the entries that vouch for it were dropped with their period')
   }
   const chain = await chainAt(options, BigInt(name.sequence))
   if (chain?.toString('hex') !== name.chain) return refused('its batch has another hash, or is not kept')

@@ -30,6 +30,20 @@ export interface Difference {
 /** Reads a frame's value. @throws OperatingError where its schema isn't known, Error where it isn't of it */
 export type FrameReader = (topic: FrameTopic, value: Buffer) => Promise<Record<string, unknown>>
 
+/** More than these are counted and not listed: the first ones say what is wrong. */
+const LISTED_MAX = 1_000
+
+/** Differences of a whole replay. */
+export class DifferenceList {
+  readonly listed: Difference[] = []
+  count = 0
+
+  add(found: readonly Difference[]): void {
+    this.count += found.length
+    for (const each of found.slice(0, LISTED_MAX - this.listed.length)) this.listed.push(each)
+  }
+}
+
 /** All differences of a batch. @param payload as stored; null where it can't be had */
 export const differencesOf = async (
   batch: DifferingBatch,
@@ -37,11 +51,11 @@ export const differencesOf = async (
   read: FrameReader,
 ): Promise<Difference[]> => {
   const sequence = String(batch.stored.sequence)
-  const found: Difference[] = batch.problems.map(({ detail, ...position }) => ({
-    ...plain(sequence, 'input', detail),
-    ...position,
-  }))
+  const found: Difference[] = []
   if (batch.chain !== null) found.push(plain(sequence, 'chain', batch.chain))
+  for (const { detail, ...position } of batch.problems) {
+    found.push({ ...plain(sequence, 'input', detail), ...position })
+  }
   found.push(...headerDifferences(sequence, batch.stored.header, JSON.parse(String(batch.header))))
   if (payload === null)
     return [...found, plain(sequence, 'record', 'its payload is missing or can not be unpacked')]

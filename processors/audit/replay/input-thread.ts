@@ -34,14 +34,14 @@ export class InputThread implements InputSource {
     this.worker.on('exit', () => this.fail(new Error('the thread that reads records has ended')))
   }
 
-  inputsOf({ cluster, sources, order, skips }: BatchOrder): Promise<AssembledBatch> {
+  inputsOf({ cluster, sources, order, skips, jumps = [] }: BatchOrder): Promise<AssembledBatch> {
     return new Promise((resolve, reject) => {
       if (this.failure !== null) {
         reject(this.failure)
         return
       }
       this.waiting.push({ resolve, reject })
-      this.worker.postMessage({ cluster, sources, order, skips } satisfies BatchOrder)
+      this.worker.postMessage({ cluster, sources, order, skips, jumps } satisfies BatchOrder)
     })
   }
 

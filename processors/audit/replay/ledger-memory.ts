@@ -116,7 +116,14 @@ export class LedgerMemory implements Names {
     }
     for (const decision of effects.decisions) this.keepDecision(decision)
     for (const parent of effects.parents) this.keepReversed(parent)
-    for (const hold of effects.holds) this.keepHold(hold)
+    for (const hold of effects.holds) this.keepHold(this.asStored(hold))
+  }
+
+  /** A hold as its row has it: one that was released and goes on as an authorization keeps the place where it was first made. */
+  asStored(hold: HoldState): HoldState {
+    const before = this.holds.get(hold.key)
+    if (before === undefined || before === hold) return hold
+    return { ...hold, sequence: before.sequence, index: before.index }
   }
 
   positionsOf(cluster: string): Positions {

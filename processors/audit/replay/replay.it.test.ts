@@ -8,52 +8,27 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { zstdCompressSync } from 'node:zlib'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { waitUntilApplied } from '#connectors/ingest/applied.ts'
-import { IngestPublisher } from '#connectors/ingest/publisher.ts'
 import { type BatchHeader, batchHash } from '#domain/ledger/batch-record.ts'
 import { currencyByNumeric } from '#domain/money/currency.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
-import { publishRun } from '#loadtest/generator/publish-run.ts'
-import { planRun } from '#loadtest/generator/run-plan.ts'
-import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
-import { requireProgress } from '#platform/postgres/queries/read-progress.ts'
+import { HistoryFixture } from '#loadtest/generator/testing/history-fixture.ts'
 import { type AuditReplayOptions, auditReplay } from '../../auditing.ts'
-import { PipelineFixture } from '../../testing/pipeline-fixture.ts'
 import type { ReplayReport } from './report.ts'
 
 const configuration = testConfiguration('replay')
+const SIZE = { transactions: 3_000, accounts: 80 }
 let folder: string
-let fixture: PipelineFixture
-let publisher: IngestPublisher
-let pool: ReadPool
+let history: HistoryFixture
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'replay-it-'))
-  fixture = await PipelineFixture.create(configuration)
-  const { topicPrefix } = configuration.ledger
-  publisher = await IngestPublisher.open({ kafka: fixture.kafka, registry: fixture.registry, topicPrefix })
-  pool = makePool({ ...configuration.postgres, applicationName: 'tests' })
-  await generate('r1', 11)
+  history = await HistoryFixture.create(configuration)
+  await history.generate('r1', { seed: 11, ...SIZE })
 })
 afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
-  await pool?.close()
-  await publisher?.close()
-  await fixture?.close()
+  await history?.close()
 })
-
-/** Publishes a run of every kind and lets the engine apply it. */
-const generate = async (run: string, seed: number): Promise<void> => {
-  await fixture.start(['processor', 'publisher', 'ticker'])
-  const { clusterId, topicPrefix } = configuration.ledger
-  const awaitApplied = (positions: Parameters<typeof waitUntilApplied>[0]) =>
-    waitUntilApplied(positions, { pool, clusterId, topicPrefix, idleTimeoutMs: 30_000 })
-  const { tickMs } = await requireProgress(pool, configuration.ledger.name)
-  const plan = planRun({ run, seed, transactions: 3_000, accounts: 80, mix: 'default', endTimeMs: tickMs })
-  const summary = await publishRun(plan, { publisher, awaitApplied })
-  await awaitApplied(summary.positions)
-  await fixture.stop()
-}
 
 const audit = (changes: Partial<AuditReplayOptions> = {}): Promise<ReplayReport> =>
   auditReplay({
@@ -68,8 +43,7 @@ const audit = (changes: Partial<AuditReplayOptions> = {}): Promise<ReplayReport>
     ...changes,
   })
 
-const rows = <Row>(text: string, values: unknown[] = []): Promise<Row[]> =>
-  fixture.ledger.rows<Row>(text, values)
+const rows = <Row>(text: string, values: unknown[] = []): Promise<Row[]> => history.rows<Row>(text, values)
 
 /** The documented bytes of the digest, put together from the tables. */
 const digestOfTables = async (): Promise<string> => {
@@ -138,7 +112,7 @@ it('equals what was decided, and its digest is that of the tables', async () => 
 
 it('goes on from its checkpoint, and from an earlier place where that is damaged', async () => {
   const first = await rows<{ sequence: bigint }>('select sequence from ledger_head')
-  await generate('r2', 12)
+  await history.generate('r2', { seed: 12, ...SIZE })
   const next = first[0]!.sequence + 1n
   const resumed = await audit({ from: next })
   expect(resumed.listed).toEqual([])
@@ -170,7 +144,7 @@ const rewrite = async (
   sequence: bigint,
   change: (payload: Buffer, header: BatchHeader) => void,
 ): Promise<void> => {
-  const batches = await fixture.ledger.batches()
+  const batches = await history.pipeline.ledger.batches()
   let previous: Buffer | null = null
   for (const batch of batches.filter((each) => each.sequence >= sequence)) {
     const header = JSON.parse(String(batch.header)) as BatchHeader
@@ -239,6 +213,6 @@ it('finds a batch that was removed', async () => {
 })
 
 it('says which records are gone from the topics', async () => {
-  await fixture.admin.deleteRecords(fixture.topic('accounts'), new Map([[0, 3n]]))
+  await history.pipeline.admin.deleteRecords(history.pipeline.topic('accounts'), new Map([[0, 3n]]))
   await expect(audit()).rejects.toMatchObject({ code: 'records_gone' })
 })

@@ -4,7 +4,7 @@
  */
 import { batchHash, FrameWriter } from '#domain/ledger/batch-record.ts'
 import { decideBatch } from '#domain/ledger/decide.ts'
-import { type BatchEffects, LOGIC_VERSION } from '#domain/ledger/state.ts'
+import { type BatchEffects, type LedgerState, LOGIC_VERSION } from '#domain/ledger/state.ts'
 import { IncidentError } from '#platform/errors.ts'
 import { type OutputEncoders, writeOutputs } from '../../runtime/outputs.ts'
 import type { AssembledBatch, RecordProblem } from './assembler.ts'
@@ -21,6 +21,8 @@ export interface DifferingBatch {
   readonly problems: readonly RecordProblem[]
   /** Set where the stored record doesn't continue the one before it. */
   readonly chain: string | null
+  /** Hashes that what the replay gives has behind the stored batch before it, and behind the hash that the stored record names. */
+  readonly hashes: readonly Buffer[]
 }
 
 export interface ReplayCounts {
@@ -53,8 +55,15 @@ export class Replayer {
     this.chain = options.chain
   }
 
-  /** Decides a batch again, given its inputs. @throws IncidentError `logic_version_unknown` */
-  async replay(stored: StoredHeader, assembled: AssembledBatch): Promise<void> {
+  /**
+   * Decides a batch again, given its inputs. @param onDecided awaited before the memory keeps the batch
+   * @throws IncidentError `logic_version_unknown`
+   */
+  async replay(
+    stored: StoredHeader,
+    assembled: AssembledBatch,
+    onDecided: (state: LedgerState, effects: BatchEffects) => Promise<void>,
+  ): Promise<void> {
     const { memory, encodersOf } = this.options
     const { header } = stored
     if (header.logic !== LOGIC_VERSION) {
@@ -76,11 +85,13 @@ export class Replayer {
     const rebuilt = Buffer.from(JSON.stringify(rebuiltHeader(header, state, effects)), 'utf8')
     const payload = this.writer.frames()
     const problems = [...assembled.problems, ...unconsumed(assembled, effects)]
-    const isEqual = batchHash(this.chain, rebuilt, payload).equals(stored.hash)
-    if (!isEqual || chain !== null || problems.length > 0) {
-      await this.options.onDifference({ stored, header: rebuilt, payload, problems, chain })
+    const hash = batchHash(this.chain, rebuilt, payload)
+    if (!hash.equals(stored.hash) || chain !== null || problems.length > 0) {
+      const hashes = [hash, batchHash(stored.previousHash, rebuilt, payload)]
+      await this.options.onDifference({ stored, header: rebuilt, payload, problems, chain, hashes })
     }
     this.chain = stored.hash
+    await onDecided(state, effects)
     memory.keep(state, effects)
     this.count(assembled, effects)
   }
