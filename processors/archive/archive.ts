@@ -4,6 +4,7 @@ import { OperatingError } from '#platform/errors.ts'
 import type { IngestRecord } from '#platform/kafka/ingest-record.ts'
 import { type ObjectStorage, readWhole } from '#platform/object-storage/object-storage.ts'
 import type { StoredAuditEntry } from '#platform/postgres/audit-log.ts'
+import type { AuditLogAnchor } from '#platform/postgres/audit-log-check.ts'
 import type { StoredBatch } from '#platform/postgres/batch-store.ts'
 import { readAvroFile } from '#platform/schema-registry/avro-container.ts'
 import {
@@ -127,6 +128,12 @@ export class Archive {
   /** The audit log's entries that are archived, in order. @throws OperatingError `archive_damaged` */
   async *auditLog(): AsyncGenerator<StoredAuditEntry> {
     for await (const { manifest } of this.manifests()) yield* this.auditLogOf(manifest)
+  }
+
+  /** The newest entry of the audit log that the archive knows, as of the last `refresh`: what `checkAuditLog` compares with. */
+  async auditLogAnchor(): Promise<AuditLogAnchor | null> {
+    const log = (await this.last())?.manifest.audit_log ?? null
+    return log === null ? null : { seq: BigInt(log.last), hash: log.head_hash }
   }
 
   /** The audit log's entries of one segment. @throws OperatingError `archive_damaged` */

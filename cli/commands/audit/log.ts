@@ -118,6 +118,5 @@ async function archivedAnchor(
   onClose(() => storage.close())
   const opened = new Archive(storage, ledger.name)
   await opened.refresh()
-  const log = (await opened.last())?.manifest.audit_log ?? null
-  return log === null ? null : { seq: BigInt(log.last), hash: log.head_hash }
+  return await opened.auditLogAnchor()
 }
