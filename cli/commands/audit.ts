@@ -4,6 +4,7 @@ import { addAuditReplay } from '#cli/commands/audit/replay.ts'
 import { addAuditLog } from '#cli/commands/audit/log.ts'
 import { addAuditOutputs } from '#cli/commands/audit/outputs.ts'
 import { addAuditTrace } from '#cli/commands/audit/trace.ts'
+import { addAuditVerify } from '#cli/commands/audit/verify.ts'
 
 /** Registers `audit` and its subcommands. */
 export function registerAudit(program: Command): void {
@@ -11,5 +12,6 @@ export function registerAudit(program: Command): void {
   addAuditReplay(audit)
   addAuditOutputs(audit)
   addAuditTrace(audit)
+  addAuditVerify(audit)
   addAuditLog(audit)
 }
