@@ -4,6 +4,7 @@ import { OperatingError } from '#platform/errors.ts'
 import { KafkaAdmin } from '#platform/kafka/admin.ts'
 import { makeKafka } from '#platform/kafka/client.ts'
 import { RangeReader } from '#platform/kafka/range-reader.ts'
+import type { AuditLogAnchor } from '#platform/postgres/audit-log-check.ts'
 import { schemaOf } from '#platform/schema-registry/contracts.ts'
 import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
 import { AvroDecoder, writerIdOf } from '#platform/schema-registry/serde.ts'
@@ -61,7 +62,10 @@ export const openPublishedHeads = async ({
   return { heads, close }
 }
 
-export interface ArchiveWitness extends ArchiveState, HeadWitness {}
+export interface ArchiveWitness extends ArchiveState, HeadWitness {
+  /** How far the audit log had come when the newest manifest was written; null where it was empty. */
+  readonly auditLog: AuditLogAnchor | null
+}
 
 /** Opens the archive; null where none is configured. @throws OperatingError `archive_damaged`, and of the storage */
 export const openArchiveWitness = async ({
@@ -74,14 +78,18 @@ export const openArchiveWitness = async ({
   const { Archive } = await import('./archive/archive.ts')
   const storage = openStorage(options)
   const archive = new Archive(storage, ledger.name)
+  let auditLog: AuditLogAnchor | null = null
   try {
     await archive.refresh()
+    const log = (await archive.last())?.manifest.audit_log ?? null
+    if (log !== null) auditLog = { seq: BigInt(log.last), hash: log.head_hash }
   } catch (error) {
     await storage.close()
     throw error
   }
   return {
     location: storage.location,
+    auditLog,
     heads: () => headsOf(archive),
     manifest: async (number) => {
       // The tables may speak of one that is newer than what was there when this was opened.

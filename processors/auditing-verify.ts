@@ -1,8 +1,10 @@
 /** `audit verify`, put together: what the command line starts. */
 import type { Configuration } from '#platform/config/configuration.ts'
 import { IncidentError, OperatingError } from '#platform/errors.ts'
+import { checkAuditLog } from '#platform/postgres/audit-log-check.ts'
 import type { ReadPool } from '#platform/postgres/pool.ts'
 import { type HeadRow, readHeadRow } from '#platform/postgres/queries/audit-sums.ts'
+import { auditLogOf } from '#platform/postgres/queries/read-audit-log.ts'
 import { openSnapshot } from '#platform/postgres/snapshot.ts'
 import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
 import { encodersBy } from './audit/replay/frame-codecs.ts'
@@ -109,6 +111,9 @@ const verifySnapshot = async (
     if (archive !== null) await checkHeads(snapshot, archive.heads(), head.sequence, findings)
     await checkPublished(snapshot, head, highest, findings)
     await checkArchived(snapshot, head, archive, findings)
+    const log = await checkAuditLog(auditLogOf(snapshot), archive?.auditLog ?? null)
+    for (const { table, key, kind } of log.findings) findings.add(table, key, kind)
+    findings.rows += Number(log.entries)
     onMessage('sums and folds')
     await checkSums(snapshot, findings)
     const { compared, transactions } = await compareTables(

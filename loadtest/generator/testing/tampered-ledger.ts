@@ -1,6 +1,7 @@
 /** A ledger with a history of every kind, published, archived and partly closed, for changing it by hand and putting it back. */
 
 import type { Configuration } from '#platform/config/configuration.ts'
+import { AuditLog } from '#platform/postgres/audit-log.ts'
 import { closePeriods } from '#platform/postgres/periods/close.ts'
 import type { AuditTable } from '#platform/postgres/queries/audit-rows.ts'
 import type { Finding } from '#processors/audit/verify/findings.ts'
@@ -44,6 +45,10 @@ export class TamperedLedger {
     const { pipeline } = history
     await pipeline.start(['processor'])
     await administer(pipeline)
+    const entry = { atMs: Date.now(), actor: 'tests', action: 'look', details: {} }
+    await new AuditLog(pipeline.ledger.pool).append(
+      ['a', 'b', 'c', 'd'].map((subject) => ({ ...entry, subject })),
+    )
     await ledger.readAgain()
     await pipeline.published()
     await ledger.archived()

@@ -261,6 +261,38 @@ describe('how far something has come', () => {
   })
 })
 
+describe('the audit log', () => {
+  const unlocked =
+    'alter table audit_log disable trigger user; alter table audit_log_head disable trigger user'
+
+  it.each([
+    ['seq', 'seq + 100', 'audit_log removed'],
+    ['at', `at || 'x'`, 'audit_log changed'],
+    ['actor', `'somebody'`, 'audit_log changed'],
+    ['action', `'nothing'`, 'audit_log changed'],
+    ['subject', `'x'`, 'audit_log changed'],
+    ['details', `'{"a":1}'`, 'audit_log changed'],
+    ['previous_hash', `sha256('x')`, 'audit_log chain'],
+    ['hash', `sha256('x')`, 'audit_log changed'],
+  ])('with another %s', async (column, value, expected) => {
+    const found = await kindsAfter(unlocked, `update audit_log set ${column} = ${value} where seq = 2`)
+    expect(found).toContain(expected)
+    expect(found.every((each) => each.startsWith('audit_log'))).toBe(true)
+  })
+
+  it('cut off, head and all: the archive knows better', async () => {
+    const cut = `delete from audit_log where seq = 4; update audit_log_head h set seq = a.seq, hash = a.hash from audit_log a where a.seq = 3`
+    expect(await foundAfter(unlocked, cut)).toEqual([{ table: 'audit_log', key: '4', kind: 'removed' }])
+  })
+
+  it('with another head, or none', async () => {
+    const set = (value: string) => kindsAfter(unlocked, `update audit_log_head set ${value}`)
+    expect(await set('seq = seq + 1')).toEqual(['audit_log removed'])
+    expect(await set(`hash = sha256('x')`)).toEqual(['audit_log_head chain'])
+    expect(await kindsAfter(unlocked, 'delete from audit_log_head')).toEqual(['audit_log_head removed'])
+  })
+})
+
 describe('batches', () => {
   const last = 'select max(sequence) from batches'
 

@@ -13,6 +13,7 @@ export const NOT_PROVEN: Record<string, readonly string[]> = {
   publisher_progress: ['only_one', 'updated_at'],
   archive_progress: ['only_one', 'updated_at', 'location'],
   id_sweep: ['only_one', 'next_block'],
+  audit_log_head: ['only_one'],
   kafka_clusters: ['kafka_id', 'known', 'published_before', 'entered_at'],
   // Who is at work, and which files made the tables.
   leases: ['name', 'holder', 'expires_at'],
@@ -36,6 +37,8 @@ export const FEW_ROWS: Record<string, readonly string[]> = {
   archive_progress: ['archived_through', 'manifest', 'manifest_hash'],
   id_sweep: ['taken_before', 'swept_before'],
   kafka_clusters: ['cluster_id', 'turn'],
+  audit_log: ['seq', 'at', 'actor', 'action', 'subject', 'details', 'previous_hash', 'hash'],
+  audit_log_head: ['seq', 'hash'],
 }
 
 const { periods: _periods, ...closings } = PERIODIC
