@@ -17,18 +17,20 @@ test('a thousand waiters are asked for in one question a round', async () => {
     intervalMinMs: 1,
     intervalMaxMs: 5,
   })
-  const waits = Array.from({ length: 1000 }, (_, place) => waiter.wait(key(place), 5000))
-  await new Promise((resolve) => setTimeout(resolve, 20))
-  expect(Math.max(...questions)).toBe(1000)
-  expect(questions.length).toBeLessThan(30)
+  const waits = Array.from({ length: 1000 }, (_, place) => waiter.wait(key(place), 60_000))
+  // Nobody is told yet, so each round asks for all of them, and there are some rounds.
+  await expect.poll(() => questions.length, { timeout: 15_000, interval: 1 }).toBeGreaterThan(3)
+  expect(new Set(questions.slice(1, 4))).toEqual(new Set([1000]))
   for (let place = 0; place < 1000; place += 1) decided.add(key(place))
+  const asked = questions.length
   const found = await Promise.all(waits)
+  expect(questions.length - asked).toBeLessThanOrEqual(2)
   expect(found.map((each) => each?.key)).toEqual(found.map((_, place) => key(place)))
 })
 
 test('two that wait for the same are both told', async () => {
   const waiter = new OutcomeWaiter({ readOutcomes: async () => [outcome(1)] })
-  const both = await Promise.all([waiter.wait(key(1), 1000), waiter.wait(key(1), 1000)])
+  const both = await Promise.all([waiter.wait(key(1), 15_000), waiter.wait(key(1), 15_000)])
   expect(both.map((each) => each?.status)).toEqual(['applied', 'applied'])
 })
 
@@ -36,7 +38,7 @@ test('a wait ends at its time, and when the waiter is closed', async () => {
   const waiter = new OutcomeWaiter({ readOutcomes: async () => [] })
   const startedMs = performance.now()
   expect(await waiter.wait(key(1), 30)).toBeUndefined()
-  expect(performance.now() - startedMs).toBeLessThan(1000)
+  expect(performance.now() - startedMs).toBeLessThan(15_000)
   expect(await waiter.wait(key(1), 0)).toBeUndefined()
   const endless = waiter.wait(key(2), 60_000)
   waiter.close()
@@ -71,6 +73,6 @@ test('a failing question is asked again', async () => {
     intervalMinMs: 1,
     onPollFailed: (error) => failures.push(error),
   })
-  expect((await waiter.wait(key(1), 1000))?.sequence).toBe(7n)
+  expect((await waiter.wait(key(1), 15_000))?.sequence).toBe(7n)
   expect(failures).toHaveLength(2)
 })

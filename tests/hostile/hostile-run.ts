@@ -3,16 +3,25 @@
  * offset by offset from the tables, and the engine's memory is watched from outside.
  */
 import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { accountValue } from '#connectors/ingest/wire.ts'
 import { accountChange } from '#domain/transactions/testing/fixtures.ts'
 import { type Engine, Engines } from '#loadtest/faults/engines.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
+import { type Environment, processEnvironment } from '#platform/config/environment.ts'
 import { PipelineFixture } from '#processors/testing/pipeline-fixture.ts'
 import { INGEST_TOPICS } from '#schemas/topics.ts'
 
 /** How fast a dead engine is noticed isn't the question here; a test machine may keep one from running for seconds. */
 const ENVIRONMENT = { SESSION_TIMEOUT_MS: '15000', PUBLISH_BACKLOG_BATCHES_MAX: '100000' }
+
+export interface HostileRunOptions {
+  /** How the engine reaches the services, where that differs from how the test does. */
+  readonly engineConfiguration?: Configuration
+  /** Further settings of the engine, by their environment names. */
+  readonly environment?: Environment
+}
 
 const SAMPLE_EVERY_MS = 100
 const POLL_MS = 50
@@ -57,7 +66,7 @@ const FATES = `select partition, "offset" as first, "offset" as last, status as 
 export class HostileRun {
   readonly fixture: PipelineFixture
   readonly engines: Engines
-  readonly engine: Engine
+  engine: Engine
   /** Resident memory of the engine: when it had done its first work, and the most that was seen since, MiB. */
   readonly memory = { baseMiB: 0, peakMiB: 0 }
   private sampler: NodeJS.Timeout | undefined
@@ -69,10 +78,14 @@ export class HostileRun {
   }
 
   /** Makes the ledger, starts the engine and opens alice (without a limit) and bob. */
-  static async start(configuration: Configuration, engineConfiguration = configuration): Promise<HostileRun> {
+  static async start(configuration: Configuration, options: HostileRunOptions = {}): Promise<HostileRun> {
     const run = new HostileRun(
       await PipelineFixture.create(configuration, Date.now()),
-      new Engines({ configuration: engineConfiguration, areKeptUp: false, environment: ENVIRONMENT }),
+      new Engines({
+        configuration: options.engineConfiguration ?? configuration,
+        areKeptUp: false,
+        environment: { ...ENVIRONMENT, ...options.environment },
+      }),
     )
     await run.fixture.publishValues('accounts', [
       accountValue(accountChange({ accountId: 'alice', limited: false })),
@@ -126,6 +139,39 @@ export class HostileRun {
         )
       await new Promise((resolve) => setTimeout(resolve, POLL_MS))
     }
+  }
+
+  /** Ends the engine in order, does something, and starts another. */
+  async withoutEngine(act: () => Promise<void>): Promise<void> {
+    await this.engines.stop(this.engine)
+    await act()
+    this.engine = this.engines.start()
+  }
+
+  /** A page of the engine's own server, /health/ready or /metrics; null while there is none. */
+  async get(path: string): Promise<{ status: number; text: string } | null> {
+    const urls = this.engine.lines.map((line) => /"url":"([^"]+)","msg":"metrics and health"/.exec(line)?.[1])
+    const url = urls.find((found) => found !== undefined)
+    if (url === undefined) return null
+    const reply = await fetch(`${url}${path}`, { signal: AbortSignal.timeout(10_000) })
+    return { status: reply.status, text: await reply.text() }
+  }
+
+  /** What a command of the product answers with --json. @throws Error where it ends with another exit code than 0 */
+  async command(words: readonly string[]): Promise<unknown> {
+    const main = fileURLToPath(new URL('../../cli/main.ts', import.meta.url))
+    const { kafka, schemaRegistry, postgres, redis, ledger } = this.fixture.ledger.configuration
+    const env = {
+      ...processEnvironment(),
+      LEDGER: ledger.name,
+      KAFKA_BROKERS: kafka.brokers.join(','),
+      SCHEMA_REGISTRY_URL: schemaRegistry.url,
+      DATABASE_URL: postgres.url,
+      REDIS_URL: redis.url,
+      LOG_LEVEL: 'warn',
+    }
+    const { stdout } = await promisify(execFile)(process.execPath, [main, ...words, '--json'], { env })
+    return JSON.parse(stdout)
   }
 
   /** What became of every offset of `transactions`. */
