@@ -141,3 +141,38 @@ test('a broker that is away: 503, with the id to try again with, and no inner de
   expect(reply.body).not.toContain('10.1.2.3')
   expect(lines.join('')).toContain('kafka_unreachable')
 })
+
+test('an id that was taken in a dropped period is gone at once, and nothing is published', async () => {
+  const command = { ...flatCommand, occurredAt: Date.UTC(2026, 0, 5) }
+  const taken = { content: contentHash(command), recorded_at: new Date('2026-01-05Z') }
+  const rows: Record<string, object[]> = {
+    'read-dropped-id': [{ ...taken, until: new Date('2026-04-01Z') }],
+    // No horizon of ids.
+    undefined: [{ tick_ms: '1781524800000', published: null, archived: null, rules: [] }],
+  }
+  const { app, published } = await buildTestApi({
+    pool: {
+      query: async <Row>({ name }: { name?: string }) => (rows[String(name)] ?? []) as Row[],
+      close: async () => {},
+      load: () => ({ connections: 0, waiting: 0 }),
+    },
+  })
+  const asked = { id: 't1', from: 1, to: 2, amount: 100 }
+  for (const wait of [{}, { prefer: 'wait=5' }]) {
+    const reply = await app.inject(post('/transactions', asked, wait))
+    expect(reply.json()).toMatchObject({
+      status: 410,
+      code: 'period_dropped',
+      txn_id: 't1',
+      available_from: '2026-04-01T00:00:00.000Z',
+    })
+  }
+  const occurredAt = '2026-01-05T00:00:00Z'
+  const same = await app.inject(post('/transactions', { ...asked, occurredAt }))
+  expect(same.json()).toMatchObject({ status: 410, code: 'period_dropped' })
+  const other = await app.inject(post('/transactions', { ...asked, amount: 101, occurredAt }))
+  expect(other.json()).toMatchObject({ status: 409, code: 'id_conflict' })
+  const older = await app.inject(post('/transaction', asked))
+  expect([older.statusCode, older.json().code]).toEqual([410, 'period_dropped'])
+  expect(published).toEqual([])
+})

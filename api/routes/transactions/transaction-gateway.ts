@@ -3,8 +3,13 @@ import type { ApiDependencies } from '#api/dependencies.ts'
 import { AccountOpener } from '#api/gateway/account-opener.ts'
 import type { RecentlyPublished } from '#api/gateway/recently-published.ts'
 import { Problem, problemOf } from '#api/problem.ts'
-import { isSameContent, type TransactionRequest } from '#api/routes/transactions/transaction-request.ts'
+import {
+  isOtherContent,
+  isSameContent,
+  type TransactionRequest,
+} from '#api/routes/transactions/transaction-request.ts'
 import { readKnownAccounts } from '#platform/postgres/queries/read-account-ids.ts'
+import { readDroppedId } from '#platform/postgres/queries/read-dropped-id.ts'
 import { readOutcomes, type StoredOutcome } from '#platform/postgres/queries/read-outcomes.ts'
 
 export class TransactionGateway {
@@ -32,7 +37,7 @@ export class TransactionGateway {
    *
    * @param waitMs How long to wait for the outcome; 0 = not at all.
    * @returns the outcome, or undefined where it isn't known (yet).
-   * @throws Problem `id_conflict` (409), `too_many_waiters` (503, nothing was published); what publishing throws, as a problem
+   * @throws Problem `id_conflict` (409), `period_dropped` (410: the id was taken so long ago), `too_many_waiters` (503, nothing was published); what publishing throws, as a problem
    *   that names the id with which to try again.
    */
   async submit(request: TransactionRequest, waitMs: number): Promise<StoredOutcome | undefined> {
@@ -53,8 +58,21 @@ export class TransactionGateway {
 
   /** The outcome of the same id, if it was decided before: a repetition then needs no record of its own. */
   async #earlier(request: TransactionRequest): Promise<StoredOutcome | undefined> {
-    const [outcome] = await readOutcomes(this.#dependencies.pool, [request.key])
+    const { pool } = this.#dependencies
+    const [outcome] = await readOutcomes(pool, [request.key])
+    if (outcome === undefined) await this.#expectNotDropped(request)
     return outcome
+  }
+
+  /** What was decided in a dropped period has no outcome to be waited for: the engine would find a duplicate, the client nothing. */
+  async #expectNotDropped(request: TransactionRequest): Promise<void> {
+    const dropped = await readDroppedId(this.#dependencies.pool, request.key)
+    if (dropped === undefined) return
+    if (isOtherContent(request, dropped.content)) throw idConflict(request)
+    const detail = 'A transaction that was dropped with its period has taken this id; nothing was published.'
+    throw new Problem(410, 'period_dropped', detail, {
+      members: { txn_id: request.command.id, available_from: dropped.availableFrom.toISOString() },
+    })
   }
 
   async #publish(request: TransactionRequest): Promise<void> {
@@ -92,13 +110,14 @@ export class TransactionGateway {
   }
 
   async #answered(request: TransactionRequest, outcome: StoredOutcome): Promise<StoredOutcome> {
-    if (!isSameContent(request, outcome)) {
-      throw new Problem(409, 'id_conflict', 'Another transaction has taken this id.', {
-        members: { txn_id: request.command.id },
-      })
-    }
+    if (!isSameContent(request, outcome)) throw idConflict(request)
     // Whoever is told of an outcome must not read an older balance afterwards.
     await this.#dependencies.cache.expireOlder(outcome.accountIds, outcome)
     return outcome
   }
 }
+
+const idConflict = ({ command }: TransactionRequest): Problem =>
+  new Problem(409, 'id_conflict', 'Another transaction has taken this id.', {
+    members: { txn_id: command.id },
+  })

@@ -184,6 +184,14 @@ export function isSameContent(
   return outcome.content === contentHash({ ...command, occurredAt: outcome.occurredAt.getTime() })
 }
 
+/**
+ * Whether the content that took the id is certainly another one. Where the request names no time, it isn't certain: the other may
+ * have been sent with the time at which it came.
+ */
+export function isOtherContent({ command, occurredAtGiven }: TransactionRequest, content: string): boolean {
+  return occurredAtGiven && content !== contentHash(command, { occurredAtGiven })
+}
+
 function idOf(id: string | undefined, idempotencyKey: string | undefined): string | undefined {
   if (id === undefined || idempotencyKey === undefined || id === idempotencyKey) return id ?? idempotencyKey
   throw new Problem(400, 'idempotency_key_mismatch', 'Expected the Idempotency-Key to be the id in the body.')

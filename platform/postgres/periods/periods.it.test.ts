@@ -13,6 +13,7 @@ import { checkBalances } from '#platform/postgres/queries/check-balances.ts'
 import { PeriodDroppedError } from '#platform/postgres/queries/history-start.ts'
 import { listTransactions } from '#platform/postgres/queries/list-transactions.ts'
 import { foldBalances, readAccountStates } from '#platform/postgres/queries/read-account-states.ts'
+import { readDroppedId } from '#platform/postgres/queries/read-dropped-id.ts'
 import { readEntries } from '#platform/postgres/queries/read-entries.ts'
 import { readTransaction } from '#platform/postgres/queries/read-transaction.ts'
 import { type LedgerDriver, LedgerFixture } from '#processors/testing/ledger-fixture.ts'
@@ -41,6 +42,8 @@ const drop = (changes: Partial<DropOptions> = {}) =>
 
 const published = () =>
   ledger.pool.query('update publisher_progress set published_sequence = (select sequence from ledger_head)')
+
+const droppedId = (id: string) => readDroppedId(pool, transactionKey('test', id))
 
 /** The answer, or `gone`. */
 const orGone = async (asked: Promise<{ posted: bigint } | undefined>): Promise<bigint | 'gone'> =>
@@ -343,6 +346,10 @@ describe('dropping', () => {
     const gone = { code: 'period_dropped', availableFrom: new Date('2026-04-01T00:00:00Z') }
     await expect(readTransaction(pool, transactionKey('test', 'p1'))).rejects.toMatchObject(gone)
     expect(await readTransaction(pool, transactionKey('test', 'never'))).toBeUndefined()
+    const { availableFrom } = gone
+    expect(await droppedId('p1')).toEqual({ content: expect.stringMatching(/^[0-9a-f]{32}$/), availableFrom })
+    expect(await droppedId('never')).toBeUndefined()
+    expect(await droppedId('while-4')).toBeUndefined()
     const filters = { from: new Date('2026-03-31T00:00:00Z') }
     await expect(listTransactions(pool, { filters, before: null, limit: 10 })).rejects.toMatchObject(gone)
     await expect(listTransactions(pool, { filters: {}, before: [5n, 0n], limit: 10 })).rejects.toMatchObject(
@@ -381,5 +388,12 @@ describe('dropping', () => {
       ),
     ).toEqual([])
     expect((await checkBalances(pool)).foldMismatches).toBe(0)
+  })
+
+  it('an id beyond the horizon of ids is free again, whether or not its row is still there', async () => {
+    expect(await droppedId('p1')).toBeDefined()
+    await driver.apply(ledger.log([horizon('id_horizon', 400), tick(Date.UTC(2026, 0, 1) + 500 * DAY_MS)]))
+    expect(await droppedId('p1')).toBeUndefined()
+    expect(await ledger.rows('select 1 from transaction_ids limit 1')).toHaveLength(1)
   })
 })
