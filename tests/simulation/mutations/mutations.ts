@@ -156,6 +156,8 @@ export const MUTATIONS: readonly Mutation[] = [
     breaks: 'a batch that was decided ahead falls with the one before it',
     seed: 1,
     changes: [
+      // Offsets that are compared, and the key of batches, would hold most of these too.
+      { file: WRITE, find: 'and o.epoch = u.e and o.next_offset = u.f', replace: 'and o.epoch = u.e' },
       {
         file: WRITE,
         find: 'from ledger_head where sequence = $1 and hash = $2 for update',

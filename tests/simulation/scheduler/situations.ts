@@ -7,6 +7,7 @@ export const SITUATIONS = [
   'pause',
   'cut',
   'reader cut',
+  'reader frozen',
   // Postgres
   'database outage',
   'batch decided ahead',

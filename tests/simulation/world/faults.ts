@@ -91,6 +91,11 @@ const FAULTS: readonly Fault[] = [
     },
   },
   { name: 'two batches were to break', weight: 12, strike: (world) => world.breakNextAhead() },
+  {
+    name: 'reader frozen',
+    weight: 4,
+    strike: (world) => world.readers.freeze(world.scheduler.random.int(20, 1_000)),
+  },
   { name: 'reader cut', weight: 2, strike: (world) => world.readers.cut() },
 ]
 
@@ -123,6 +128,24 @@ export const startFaults = (world: World, everyMs: number): void => {
     })
   }
   next()
+}
+
+/** Redis is away, or set back, while the last batches are published: what it missed must not be believed. */
+export const lastCacheFault = async (world: World): Promise<void> => {
+  const { scheduler, services } = world
+  const until = scheduler.nowMs + scheduler.random.int(50, 1_500)
+  const pass = (): Promise<void> => scheduler.run(() => world.failure !== null || scheduler.nowMs >= until)
+  services.redisTrouble()
+  if (scheduler.random.chance(0.5)) {
+    services.cache.isUp = false
+    await pass()
+    services.cache.isUp = true
+  } else {
+    const fallBack = services.cache.snapshot()
+    await pass()
+    fallBack()
+  }
+  services.redisTrouble()
 }
 
 /** Everything is mended: what is left is only to finish the work. */

@@ -44,6 +44,17 @@ export class BalanceReaders {
     this.services.redisTrouble()
   }
 
+  /** The process stands still for a while, wherever it is. */
+  freeze(ms: number): void {
+    if (this.process.paused) return
+    this.process.pause()
+    this.services.redisTrouble()
+    this.services.scheduler.schedule(ms, 'SIGCONT', null, () => {
+      this.services.redisTrouble()
+      this.process.resume()
+    })
+  }
+
   private again(): void {
     const { random } = this.services.scheduler
     this.process.after(random.int(2, this.services.isAboutCache ? 12 : 80), 'read a balance', () => {

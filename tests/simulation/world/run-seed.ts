@@ -4,7 +4,7 @@ import { Violation } from '../oracle/violation.ts'
 import { replaceGlobals } from '../scheduler/globals.ts'
 import { Scheduler } from '../scheduler/scheduler.ts'
 import { checkIncidents, type Disaster, expectStandstill, strikeDisaster } from './disasters.ts'
-import { mendAll, startFaults } from './faults.ts'
+import { lastCacheFault, mendAll, startFaults } from './faults.ts'
 import { CACHE_STATE_KEY, LEDGER } from './services.ts'
 import { World } from './world.ts'
 
@@ -88,6 +88,7 @@ export const runSeed = async (options: RunOptions): Promise<RunResult> => {
 const endOfFaults = async (world: World, seed: number): Promise<Disaster | null> => {
   world.workload.isStopped = true
   mendAll(world)
+  if (world.services.isAboutCache) await lastCacheFault(world)
   return await strikeDisaster(world, seed)
 }
 
