@@ -3,6 +3,7 @@
 import type { Configuration } from '#platform/config/configuration.ts'
 import { AuditLog } from '#platform/postgres/audit-log.ts'
 import { closePeriods } from '#platform/postgres/periods/close.ts'
+import { dropPeriods } from '#platform/postgres/periods/drop.ts'
 import type { AuditTable } from '#platform/postgres/queries/audit-rows.ts'
 import type { Finding } from '#processors/audit/verify/findings.ts'
 import { type Column, namesOf } from '#processors/audit/verify/testing/columns.ts'
@@ -98,17 +99,28 @@ export class TamperedLedger {
   async foundAfter(...changes: string[]): Promise<Finding[]> {
     try {
       for (const change of changes) await this.rows(change)
-      const { ok, findings, count } = await auditVerify({
-        configuration: this.configuration,
-        onMessage: () => undefined,
-        onProgress: () => undefined,
-        signal: new AbortController().signal,
-      })
-      if (ok !== (findings.length === 0) || count !== findings.length) throw new Error('not what was listed')
-      return [...findings]
+      return await this.found()
     } finally {
       await restoreTables(this.history.pipeline.ledger.pool, this.backup, this.schema)
     }
+  }
+
+  /** What verifying finds now. @throws Error where the result contradicts itself */
+  async found(): Promise<Finding[]> {
+    const { ok, findings, count } = await auditVerify({
+      configuration: this.configuration,
+      onMessage: () => undefined,
+      onProgress: () => undefined,
+      signal: new AbortController().signal,
+    })
+    if (ok !== (findings.length === 0) || count !== findings.length) throw new Error('not what was listed')
+    return [...findings]
+  }
+
+  /** Drops what may be dropped; it can't be put back. @returns the months */
+  async drop(): Promise<readonly string[]> {
+    const options = { keepMonths: 1, withoutArchive: false, actor: 'tests' }
+    return (await dropPeriods(this.history.pipeline.ledger.pool, options)).dropped
   }
 
   /** `table kind` of each finding. */
@@ -168,6 +180,10 @@ const administer = async (pipeline: PipelineFixture): Promise<void> => {
     ...{ ruleId: `rule-${n}`, type: 'amount_limit', currency: 'EUR', threshold: 10n ** 12n },
     ...{ windowMs: 0n, action: 'alert', enabled: true, ...at },
   }))
+  const horizon = {
+    ...{ ruleId: 'history_horizon', type: 'history_horizon', currency: null, threshold: 0n },
+    ...{ windowMs: BigInt(31 * DAY_MS), action: 'reject', enabled: true, ...at },
+  }
   const unreadable = Array.from({ length: 12 }, () => ({
     topic: 'transactions',
     key: null,
@@ -177,6 +193,6 @@ const administer = async (pipeline: PipelineFixture): Promise<void> => {
   await pipeline.applied([
     ...(await pipeline.publish(unreadable)),
     ...(await pipeline.publishValues('commands', commands)),
-    ...(await pipeline.publishValues('rules', rules)),
+    ...(await pipeline.publishValues('rules', [...rules, horizon])),
   ])
 }

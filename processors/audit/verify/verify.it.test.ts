@@ -360,3 +360,18 @@ describe('batches', () => {
     expect(found).toContainEqual({ table: 'postings', key: `${sequence}/${index}/0`, kind: 'changed' })
   })
 })
+
+// The last one: what it drops is gone.
+describe('months that were dropped', () => {
+  it('are proven by their closings, from the archive; what is gone is no finding', async () => {
+    const dropped = await ledger.drop()
+    expect(dropped.length).toBeGreaterThan(0)
+    expect(await ledger.found()).toEqual([])
+    const [row] = await rows<{ key: string }>(
+      `update closings c set version = c.version + 1 from accounts a where a.account_no = c.account_no
+       and (c.period, c.account_no) = (select period, min(account_no) from closings group by period order by period limit 1)
+       returning to_char(c.period, 'YYYY-MM') || '/' || a.account_id as key`,
+    )
+    expect(await ledger.found()).toEqual([{ table: 'closings', key: row!.key, kind: 'changed' }])
+  })
+})
