@@ -31,7 +31,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'compare-and-swap-dropped',
     breaks: 'offsets advance only from where they were, under the epoch they were taken with',
-    seed: 1,
+    seed: 12,
     changes: [
       {
         file: WRITE,
@@ -43,7 +43,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'compare-and-swap-does-not-raise',
     'a swap that matches no row ends the batch',
-    1,
+    12,
     WRITE,
     "select require_rows('ingest offsets', $10, (select count(*) from advanced))",
     'select count(*) from advanced',
@@ -51,7 +51,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'greatest-instead-of-compare',
     'an offset is compared, not only kept from falling',
-    1,
+    12,
     WRITE,
     `set next_offset = u.n, last_offset = coalesce(u.lo, o.last_offset),
       last_hash = coalesce(u.lh, o.last_hash), last_timestamp_ms = coalesce(u.lt, o.last_timestamp_ms)
@@ -67,7 +67,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'epoch-not-compared',
     'an owner that was replaced can commit no more',
-    1,
+    12,
     WRITE,
     'and o.epoch = u.e and o.next_offset = u.f',
     'and o.next_offset = u.f',
@@ -101,7 +101,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'positions-read-before-the-lock',
     'only after the head is locked anything is read',
-    1,
+    6,
     SESSION,
     `const [, , head, positions] = await Promise.all([
         this.query('begin', 'begin'),
@@ -173,7 +173,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'lost-reply-not-looked-up',
     breaks: 'after a lost reply the offset rows decide',
-    seed: 1,
+    seed: 7,
     changes: [
       {
         file: 'processors/runtime/processor.ts',
@@ -194,7 +194,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'contiguity-not-checked',
     breaks: 'each fetch begins where the one before it ended',
-    seed: 1,
+    seed: 4,
     changes: [
       {
         file: 'platform/kafka/partition-inbox.ts',
@@ -214,7 +214,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'fence-skipped',
     'taking over shuts the old publisher out before the position is read',
-    1,
+    2,
     'platform/kafka/fenced-producer.ts',
     `      const transaction = await this.#producer.transaction()
       await transaction.abort()`,
@@ -223,7 +223,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'position-not-read-again-after-the-fence',
     breaks: 'the position is read when nobody else can move it',
-    seed: 1,
+    seed: 7,
     changes: [
       {
         file: 'platform/kafka/fenced-producer.ts',
@@ -243,7 +243,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'producer-kept-after-an-error',
     'any error of publishing means taking over again',
-    1,
+    3,
     PUBLISHER,
     `  private async failed(error: unknown): Promise<void> {
     await this.resign()`,
@@ -288,7 +288,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'tick-ends-before-its-time',
     'a tick names the ends as they were at its time or later',
-    1,
+    3,
     'processors/time/ticker.ts',
     `    const time = this.options.clock.wallMs()
     const ends = await this.options.readEnds()`,
@@ -298,7 +298,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'gap-in-the-cache-not-noticed',
     breaks: 'a cache that missed a batch is not believed again',
-    seed: 1,
+    seed: 46,
     changes: [
       {
         file: CACHE_WRITER,
@@ -323,7 +323,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'generation-kept-after-a-flush',
     'after a flush nothing late can plant an old balance',
-    1,
+    26,
     CACHE_WRITER,
     'const generation = newGeneration(this.#timeline)',
     'const generation = this.#generation || newGeneration(this.#timeline)',

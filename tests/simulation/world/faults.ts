@@ -130,22 +130,28 @@ export const startFaults = (world: World, everyMs: number): void => {
   next()
 }
 
+/** So long after an outage the publisher has spoken to Redis again, virtual ms. */
+const TOUCHED_MS = 2_500
+
 /** Redis is away, or set back, while the last batches are published: what it missed must not be believed. */
 export const lastCacheFault = async (world: World): Promise<void> => {
   const { scheduler, services } = world
-  const until = scheduler.nowMs + scheduler.random.int(50, 1_500)
-  const pass = (): Promise<void> => scheduler.run(() => world.failure !== null || scheduler.nowMs >= until)
-  services.redisTrouble()
-  if (scheduler.random.chance(0.5)) {
-    services.cache.isUp = false
-    await pass()
-    services.cache.isUp = true
-  } else {
-    const fallBack = services.cache.snapshot()
-    await pass()
-    fallBack()
+  const pass = (ms: number): Promise<void> => {
+    const until = scheduler.nowMs + ms
+    return scheduler.run(() => world.failure !== null || scheduler.nowMs >= until)
   }
   services.redisTrouble()
+  const fallBack = services.cache.snapshot()
+  const isOutage = scheduler.random.chance(0.5)
+  services.cache.isUp = !isOutage
+  await pass(scheduler.random.int(50, 1_500))
+  world.workload.isStopped = true
+  await pass(scheduler.random.int(0, 1_500))
+  if (!isOutage) fallBack()
+  services.cache.isUp = true
+  services.redisTrouble()
+  // The publisher vouches for what is there again.
+  await pass(TOUCHED_MS)
 }
 
 /** Everything is mended: what is left is only to finish the work. */

@@ -86,9 +86,9 @@ export const runSeed = async (options: RunOptions): Promise<RunResult> => {
 
 /** What goes wrong by chance is over; then what is wrong for good. */
 const endOfFaults = async (world: World, seed: number): Promise<Disaster | null> => {
-  world.workload.isStopped = true
   mendAll(world)
   if (world.services.isAboutCache) await lastCacheFault(world)
+  world.workload.isStopped = true
   return await strikeDisaster(world, seed)
 }
 
