@@ -19,6 +19,8 @@ export interface PostgresPlace {
   /** For the API. */
   readonly readPool: Pick<ReadPool, 'query'>
   wait(ms: number): Promise<void>
+  /** Waits until the server knows that all closed sessions are gone: whoever claims then finds none to end. */
+  untilClosed(): Promise<void>
   /** Waits until so many sessions wait for a lock. */
   untilWaiting(sessions: number): Promise<void>
   /**
@@ -107,6 +109,7 @@ export class PostgresBench {
 
   async closeAll(): Promise<void> {
     for (const session of this.opened.splice(0)) await session.close()
+    await this.place.untilClosed()
   }
 
   private async noted<Result extends { rows: unknown[]; command?: string }>(

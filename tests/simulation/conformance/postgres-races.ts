@@ -10,6 +10,9 @@ import {
   uuidArray,
 } from '#platform/postgres/binary-arrays.ts'
 import { START_MS } from '#domain/ledger/testing/memory-ledger.ts'
+import type { BatchEffects } from '#domain/ledger/state.ts'
+import type { LockedHead } from '#platform/postgres/ledger-store/store.ts'
+import { writeMoves, writeToldJumps } from '#platform/postgres/ledger-store/write-rare.ts'
 import type { LedgerSession } from '#platform/postgres/ledger-store/session.ts'
 import type { StatementValue } from '#platform/postgres/ledger-store/store.ts'
 import { attempt, type PostgresBench } from './postgres-bench.ts'
@@ -304,6 +307,31 @@ export const RACE_CASES: readonly PostgresCase[] = [
       bench.transcript.forget('unlucky')
       bench.transcript.note('unlucky', 'outcome', outcome)
       await look((await ledger.take('looks')).session)
+    },
+  },
+  {
+    name: 'a position is moved from where it is, and the jump is told once',
+    run: async (_bench, ledger) => {
+      const { session } = await ledger.take('mover')
+      for (const [from, to] of [
+        [1n, 9n],
+        [9n, 4n],
+        [1n, 2n],
+      ] as const) {
+        const jump = { topic: 'ticks', partition: 0, from, to }
+        await begin(session)
+        const moving: Promise<unknown>[] = []
+        writeMoves(session, moving, { moves: [jump] } as unknown as BatchEffects)
+        await attempt(() => Promise.all(moving))
+        await commit(session)
+        await look(session)
+        for (const told of [99n, to]) {
+          const telling: Promise<unknown>[] = []
+          writeToldJumps(session, telling, { jumps: [{ ...jump, to: told }] } as unknown as LockedHead)
+          await Promise.all(telling)
+          await look(session)
+        }
+      }
     },
   },
   {

@@ -63,6 +63,18 @@ export const realPostgres = async (
   const breakers = new Map<LedgerSession, Breaker>()
   const readPool = makePool({ ...postgres, applicationName: 'conformance' })
   const sessionName = (owner: string): string => `${configuration.ledger.name} ${owner}`
+  const untilCount = async (condition: string, sessions: number): Promise<void> => {
+    const until = performance.now() + WAIT_MAX_MS
+    for (;;) {
+      const [row] = await ledger.rows<{ found: bigint }>(
+        `select count(*) as found from pg_stat_activity where ${condition} and application_name like $1`,
+        [`tallystream processor ${sessionName('')}%`],
+      )
+      if (row!.found === BigInt(sessions)) return
+      if (performance.now() > until) throw new Error(`never ${sessions} sessions with ${condition}`)
+      await pause(10)
+    }
+  }
   const place: PostgresPlace = {
     clock: systemClock,
     openSession: async (owner, idleInTransactionMs) => {
@@ -86,18 +98,8 @@ export const realPostgres = async (
     },
     readPool,
     wait: pause,
-    untilWaiting: async (sessions) => {
-      const until = performance.now() + WAIT_MAX_MS
-      for (;;) {
-        const [row] = await ledger.rows<{ waiting: bigint }>(
-          `select count(*) as waiting from pg_stat_activity where wait_event_type = 'Lock' and application_name like $1`,
-          [`tallystream processor ${sessionName('')}%`],
-        )
-        if (row!.waiting === BigInt(sessions)) return
-        if (performance.now() > until) throw new Error(`${sessions} sessions never waited`)
-        await pause(10)
-      }
-    },
+    untilWaiting: (sessions) => untilCount("wait_event_type = 'Lock'", sessions),
+    untilClosed: () => untilCount('true', 0),
     cut: async (session, when) => {
       const breaker = breakers.get(session)!
       if (when === 'now') breaker.cut()

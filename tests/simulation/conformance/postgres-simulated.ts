@@ -61,6 +61,7 @@ export const simulatedPostgres = (
     },
     wait: (ms) => simulatedPause(process, ms),
     untilWaiting,
+    untilClosed: () => simulatedPause(process, 50),
     cut: async (session, when) => {
       const client = clients.get(session)!
       if (when === 'now') {

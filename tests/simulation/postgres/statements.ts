@@ -150,8 +150,7 @@ const movePositions: Statement = {
         }),
       )
     }
-    requireRows(context, context.values[5], moved)
-    return []
+    return requireRows(context, context.values[5], moved)
   },
 }
 
