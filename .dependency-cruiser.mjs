@@ -104,6 +104,7 @@ export default {
       '@kafkajs/confluent-schema-registry',
       'avsc',
     ]),
+    onlyAdapter('xml', 'connectors/statements', ['saxes']),
     onlyAdapter('s3', 'platform/object-storage', ['@aws-sdk/.*']),
     {
       name: 'no-circular',

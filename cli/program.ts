@@ -24,6 +24,7 @@ import { registerReviews } from '#cli/commands/reviews.ts'
 import { registerRules } from '#cli/commands/rules.ts'
 import { registerRun } from '#cli/commands/run.ts'
 import { registerStack } from '#cli/commands/stack.ts'
+import { registerStatements } from '#cli/commands/statements.ts'
 import { registerTopics } from '#cli/commands/topics.ts'
 import { registerTransactions } from '#cli/commands/transactions.ts'
 
@@ -45,6 +46,7 @@ const registrations: readonly ((program: Command) => void)[] = [
   registerPositions,
   registerGenerate,
   registerImport,
+  registerStatements,
   registerApi,
   registerCache,
   registerArchive,

@@ -26,3 +26,7 @@ export function resolveLocalSettings(environment: Environment = processEnvironme
     executablePath: environment.PATH ?? '',
   }
 }
+
+/** Folder of larger data sets for the tests that need them (`TALLYSTREAM_TEST_DATA`); undefined = those tests are skipped. */
+export const testDataFolder = (environment: Environment = processEnvironment()): string | undefined =>
+  environment.TALLYSTREAM_TEST_DATA || undefined
