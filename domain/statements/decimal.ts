@@ -48,7 +48,7 @@ export const isEqual = (left: Decimal, right: Decimal): boolean => add(left, neg
 export const isNegative = (value: Decimal): boolean => value.digits < 0n
 
 const digitsAt = (value: Decimal, scale: number): bigint =>
-  scale === value.scale ? value.digits : value.digits * 10n ** BigInt(scale - value.scale)
+  scale === value.scale ? value.digits : value.digits * BigInt(`1${'0'.repeat(scale - value.scale)}`)
 
 /**
  * Writes a decimal in plain notation: at least `placesMin` decimal places, more only where they aren't zero.
