@@ -73,6 +73,10 @@ export class BatchApplier {
   private checkIdsFor = 0
   /** When the head was last waited for in turn, ms of the clock. */
   private turnStartedMs = 0
+  /** Nobody else's batch came between this turn and the one before. */
+  private isAlone = false
+  /** When Postgres last answered a commit, ms of the clock: what was sent before that waited. */
+  private answeredMs = 0
   /** Batches that are not decided ahead: another processor's batch came between, lately. */
   private stayBehindFor = 0
 
@@ -113,6 +117,7 @@ export class BatchApplier {
       clock.ends('lock')
       // The cache is the past of one head only: whoever else wrote in between makes it worthless.
       const isKnown = this.known?.head.hash.equals(head.hash) === true
+      this.isAlone = isKnown
       const cache: LedgerCache = isKnown ? this.known!.cache : emptyCache()
       const inputs = selection.flatMap((part) => part.inputs)
       const state = await session.load(head, collectNeeds(inputs), cache, { checkIds })
@@ -136,7 +141,8 @@ export class BatchApplier {
     const { known } = this
     if (known === null || this.underWay === 0 || this.checkIdsFor > 0 || this.stayBehindFor > 0) return null
     // A batch ahead overtakes whoever waits for the head.
-    if (this.context.clock.monotonicMs() - this.turnStartedMs > TURN_MS) return null
+    const turnMs = this.isAlone ? TURN_MS.alone : TURN_MS.shared
+    if (this.context.clock.monotonicMs() - this.turnStartedMs > turnMs) return null
     this.checkHead(known.head)
     // Where one was set otherwise than by reading on, the tables say so and the batch has to tell it.
     if (!selection.every((part) => followsOn(known.head.positions, selection, part))) return null
@@ -201,7 +207,9 @@ export class BatchApplier {
         this.underWay -= 1
       })
       .then(() => {
-        clock.ends('commit')
+        // Behind another batch Postgres begins with it only when that one is done.
+        clock.endsSince('commit', this.answeredMs)
+        this.answeredMs = this.context.clock.monotonicMs()
         return { sequence, consumed, effects, state, phases: clock.phases }
       })
     // Whoever sent it awaits it, perhaps after another one: until then a failure isn't unhandled.
@@ -289,8 +297,8 @@ const headAfter = (head: LockedHead, state: LedgerState, hash: Buffer): LockedHe
 /** With ids unchecked, with ids checked, and once more for a head that moved. */
 const ATTEMPTS_MAX = 3
 const CHECK_IDS_BATCHES = 20
-/** How long batches may follow each other before another processor's turn comes, ms. */
-const TURN_MS = 250
+/** How long batches may follow each other before another processor's turn comes, ms; `alone`: when nobody had one lately. */
+const TURN_MS = { shared: 250, alone: 1_000 }
 /** Where processors take turns at the head, deciding ahead is work for nothing. */
 const STAY_BEHIND_BATCHES = 50
 
@@ -318,6 +326,11 @@ const phaseClock = (clock: Clock) => {
       const now = clock.monotonicMs()
       phases[phase] = now - started
       started = now
+    },
+    /** As `ends`, of a phase that may have begun later than the one before ended. */
+    endsSince(phase: keyof typeof phases, beganMs: number): void {
+      started = Math.max(started, beganMs)
+      this.ends(phase)
     },
   }
 }
