@@ -1,5 +1,6 @@
 /** `statements parse`: what bank statement files say, and whether their arithmetic holds. */
 import type { Command } from 'commander'
+import { readStatementMapping } from '#connectors/statements/csv-mapping.ts'
 import { addCommand, type CommandResult } from '#cli/command.ts'
 import { table } from '#cli/table.ts'
 import {
@@ -14,6 +15,7 @@ import type { StatementProblem } from '#domain/statements/problems.ts'
 
 interface ParseOptions {
   lines?: boolean
+  mapping?: string
 }
 
 interface NamedFile extends ParsedFile {
@@ -27,14 +29,23 @@ export function registerStatements(program: Command): void {
   addCommand<ParseOptions>(parent, {
     usage: 'parse <file...>',
     summary:
-      'read statement files (camt.052/053/054, MT940, MT942, BAI2, OFX; plain or gzip) and check their arithmetic',
+      'read statement files (camt.052/053/054, MT940, MT942, BAI2, OFX, CSV; plain or gzip) and check their arithmetic',
     example: 'statements parse statement.xml --json',
-    configure: (command) => command.option('--lines', 'show every line, not only the sums'),
+    configure: (command) =>
+      command
+        .option('--lines', 'show every line, not only the sums')
+        .option(
+          '--mapping <file>',
+          'JSON that says what the columns of CSV files mean; see docs/statements.md',
+        ),
     run: async (context, options, files) => {
+      const mapping = options.mapping === undefined ? null : await readStatementMapping(options.mapping)
       const parsed: NamedFile[] = []
       for (const file of files) {
         context.signal.throwIfAborted()
-        parsed.push({ file, ...(await parseStatementFile(file, options.lines === true)) })
+        const { signal } = context
+        const read = await parseStatementFile(file, { collectLines: options.lines === true, mapping, signal })
+        parsed.push({ file, ...read })
       }
       return resultOf(parsed)
     },

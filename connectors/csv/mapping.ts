@@ -125,20 +125,22 @@ export function parseMapping(text: string): CsvMapping {
 
 const EMPTY_TEMPLATE: Template = { source: '', parts: [{ literal: '' }] }
 
-function template(section: Section, key: string): Template {
+/** A template that must be there. */
+export function template(section: Section, key: string): Template {
   const text = section.text(key, { expected: TEMPLATE, pattern: /^.+$/su })
   if (text === '') return EMPTY_TEMPLATE
   return section.attempt(() => parseTemplate(text, section.pathOf(key))) ?? EMPTY_TEMPLATE
 }
 
-function readFileFormat(section: Section): CsvFormat {
+/** The section `file`. */
+export function readFileFormat(section: Section): CsvFormat {
   const oneCharacter = { expected: 'one character', pattern: /^[^\r\n]$/u }
   const header = section.optionalTexts('header')
   const format: CsvFormat = {
     delimiter: section.text('delimiter', { ...oneCharacter, fallback: ',' }),
     quote: section.text('quote', { expected: 'one character or ""', pattern: /^[^\r\n]?$/u, fallback: '"' }),
     header: header ?? true,
-    encoding: section.oneOf('encoding', ['utf-8', 'windows-1252'], 'utf-8'),
+    encoding: section.oneOf('encoding', ['utf-8', 'windows-1252', 'utf-16le'], 'utf-8'),
     skipLines: section.integer('skipLines', { min: 0, max: 10_000, fallback: 0 }),
   }
   section.finish()
@@ -159,7 +161,8 @@ function readAccounts(section: Section): AccountsMapping {
   return accounts
 }
 
-function readAmount(section: Section): AmountMapping {
+/** The section `amount`. */
+export function readAmount(section: Section): AmountMapping {
   const format: AmountFormat = {
     unit: section.oneOf('unit', ['minor', 'major']),
     decimal: section.oneOf('decimal', ['.', ','], '.'),
@@ -176,7 +179,8 @@ function readAmount(section: Section): AmountMapping {
   return amount
 }
 
-function readTime(section: Section): TimeMapping {
+/** A time's section. */
+export function readTime(section: Section): TimeMapping {
   const time: TimeMapping = {
     value: template(section, 'value'),
     format: section.text('format', {

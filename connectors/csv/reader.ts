@@ -17,7 +17,7 @@ export interface CsvFormat {
   readonly quote: string
   /** true: the first line names the columns. A list: the file has no such line and these are the names. */
   readonly header: true | readonly string[]
-  readonly encoding: 'utf-8' | 'windows-1252'
+  readonly encoding: 'utf-8' | 'windows-1252' | 'utf-16le'
   /** Lines before the header (or the first record) to pass over. */
   readonly skipLines: number
 }

@@ -4,7 +4,13 @@ import { currencyByCode } from '#domain/money/currency.ts'
 import { containsCardNumber } from '#domain/transactions/card-numbers.ts'
 import { type AccountChange, blankCommand, type TransactionCommand } from '#domain/transactions/command.ts'
 import { type AmountProblem, amountReader } from './amount.ts'
-import { COPIED_FIELDS, type CopiedField, type CsvMapping, type OpeningTerms } from './mapping.ts'
+import {
+  type AmountMapping,
+  COPIED_FIELDS,
+  type CopiedField,
+  type CsvMapping,
+  type OpeningTerms,
+} from './mapping.ts'
 import type { CsvProblem, CsvRecord } from './reader.ts'
 import { type BoundTemplate, bindTemplate } from './template.ts'
 import { timeReader } from './times.ts'
@@ -111,11 +117,14 @@ interface Movement {
   readonly creditsFirst: boolean
 }
 type BoundMovement = (fields: readonly string[], exponent: number) => Movement | RejectReason
-type BoundAmount = (fields: readonly string[], exponent: number) => bigint | RejectReason
+/** Signed minor units of a line in a currency of that exponent, or why there are none. */
+export type BoundAmount = (fields: readonly string[], exponent: number) => bigint | RejectReason
 
 function bindMovement(mapping: CsvMapping, header: readonly string[]): BoundMovement {
   const { accounts } = mapping
-  const amountOf = bindAmount(mapping, header)
+  // `positive: debit` turns the single column's sign around; a debit column says debit by itself.
+  const splitSign = accounts.form === 'signed' && accounts.positive === 'debit' ? -1n : 1n
+  const amountOf = bindAmount(mapping.amount, header, splitSign)
   const isPair = accounts.form === 'pair'
   const firstOf = bindTemplate(isPair ? accounts.from : accounts.account, header, 'accounts')
   const secondOf = bindTemplate(isPair ? accounts.to : accounts.counter, header, 'accounts')
@@ -138,9 +147,15 @@ function bindMovement(mapping: CsvMapping, header: readonly string[]): BoundMove
 
 const isAccountId = (id: string | null): id is string => id !== null && id.length <= ACCOUNT_ID_LENGTH_MAX
 
-/** Signed minor units: positive is the single column's own sign, or the credit column. */
-function bindAmount(mapping: CsvMapping, header: readonly string[]): BoundAmount {
-  const { amount } = mapping
+/**
+ * Signed minor units: positive is the single column's own sign, or the credit column.
+ * @param splitSign -1n turns around what separate columns say.
+ */
+export function bindAmount(
+  amount: AmountMapping,
+  header: readonly string[],
+  splitSign: 1n | -1n,
+): BoundAmount {
   const read = amountReader(amount)
   if (amount.form === 'single') {
     const textOf = bindTemplate(amount.value, header, 'amount.value')
@@ -151,8 +166,6 @@ function bindAmount(mapping: CsvMapping, header: readonly string[]): BoundAmount
   }
   const debitOf = bindTemplate(amount.debit, header, 'amount.debit')
   const creditOf = bindTemplate(amount.credit, header, 'amount.credit')
-  // `positive: debit` turns the single column's sign around; a debit column says debit by itself.
-  const sign = mapping.accounts.form === 'signed' && mapping.accounts.positive === 'debit' ? -1n : 1n
   return (fields, exponent) => {
     const debitText = debitOf(fields)
     const creditText = creditOf(fields)
@@ -164,7 +177,7 @@ function bindAmount(mapping: CsvMapping, header: readonly string[]): BoundAmount
     if (debit !== 0n && credit !== 0n) return 'amount_in_both_columns'
     // Some banks write debits as negative numbers in the debit column: the column says the side, not the sign.
     const debited = debit < 0n ? -debit : debit
-    return sign * (credit - debited)
+    return splitSign * (credit - debited)
   }
 }
 

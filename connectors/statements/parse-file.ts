@@ -2,6 +2,7 @@
 import { Bai2Parser } from '#domain/statements/bai2/reader.ts'
 import { detectFormat, type FormatFamily, HEAD_LENGTH } from '#domain/statements/detect.ts'
 import type {
+  StatementHeader,
   StatementLine,
   StatementParser,
   StatementSink,
@@ -10,6 +11,8 @@ import type {
 import { MtParser } from '#domain/statements/mt/reader.ts'
 import { OfxParser } from '#domain/statements/ofx/reader.ts'
 import { StatementError, type StatementProblem, shown } from '#domain/statements/problems.ts'
+import { parseCsvStatement } from './csv.ts'
+import type { StatementMapping } from './csv-mapping.ts'
 import { openText } from './source.ts'
 import { CamtParser } from './xml.ts'
 
@@ -40,58 +43,75 @@ export interface ParsedFile {
   readonly rejectCount: number
 }
 
-/** Pushes a file through the parser of its format. @throws StatementError */
-async function parseInto(
-  path: string,
-  sink: StatementSink,
-  noteFormat: (parser: StatementParser) => void,
-): Promise<void> {
-  const source = await openText(path)
-  let head = ''
-  let parser: StatementParser | null = null
-  const begin = (): StatementParser => {
-    const family = detectFormat(head.slice(0, HEAD_LENGTH))
-    if (family === null) {
-      throw new StatementError(
-        'format_unknown',
-        `expected camt, MT940, MT942, BAI2 or OFX, found ${shown(head)}`,
-      )
-    }
-    const made = parsers[family](sink)
-    noteFormat(made)
-    made.push(head)
-    return made
-  }
-  for await (const piece of source.pieces()) {
-    if (parser !== null) parser.push(piece)
-    else {
-      head += piece
-      if (head.length >= HEAD_LENGTH) parser = begin()
-    }
-  }
-  parser ??= begin()
-  parser.end()
+export interface ParseOptions {
+  /** Whether lines are kept; a large file's lines take memory. */
+  readonly collectLines: boolean
+  /** How a CSV file is to be read; null = none is expected. */
+  readonly mapping: StatementMapping | null
+  readonly signal: AbortSignal
 }
 
 /**
  * Reads a file as a whole.
- * @param collectLines Whether lines are kept; a large file's lines take memory.
  * @returns What was read, or the problem that makes the file unusable.
  */
-export async function parseStatementFile(path: string, collectLines: boolean): Promise<ParsedFile> {
-  const collector = new Collector(collectLines)
-  let parser: StatementParser | null = null
+export async function parseStatementFile(path: string, options: ParseOptions): Promise<ParsedFile> {
+  const collector = new Collector(options.collectLines)
+  let formatOf = (): string | null => null
   let error: StatementProblem | null = null
   try {
-    await parseInto(path, collector, (made) => {
-      parser = made
+    await parseInto(path, collector, options, (found) => {
+      formatOf = found
     })
   } catch (thrown) {
     if (!(thrown instanceof StatementError)) throw thrown
     error = thrown.problem
   }
-  const format = (parser as StatementParser | null)?.format ?? null
-  return { format, error, ...collector.result(), ...(error === null ? {} : { statements: [] }) }
+  return { format: formatOf(), error, ...collector.result(), ...(error === null ? {} : { statements: [] }) }
+}
+
+/** @param noteFormat Told how to ask for the format, once it is known. @throws StatementError */
+async function parseInto(
+  path: string,
+  sink: StatementSink,
+  { mapping, signal }: ParseOptions,
+  noteFormat: (formatOf: () => string) => void,
+): Promise<void> {
+  const pieces = (await openText(path)).pieces()
+  try {
+    const head = await readHead(pieces)
+    const family = detectFormat(head.slice(0, HEAD_LENGTH))
+    if (family === null) {
+      if (mapping === null) {
+        throw new StatementError(
+          'format_unknown',
+          `expected camt, MT940, MT942, BAI2 or OFX, found ${shown(head)}`,
+        )
+      }
+      noteFormat(() => 'CSV')
+      return await parseCsvStatement(path, { mapping, sink, signal })
+    }
+    const parser = parsers[family](sink)
+    noteFormat(() => parser.format)
+    parser.push(head)
+    for await (const piece of pieces) {
+      signal.throwIfAborted()
+      parser.push(piece)
+    }
+    parser.end()
+  } finally {
+    await pieces.return(undefined)
+  }
+}
+
+async function readHead(pieces: AsyncGenerator<string>): Promise<string> {
+  let head = ''
+  while (head.length < HEAD_LENGTH) {
+    const piece = await pieces.next()
+    if (piece.done) break
+    head += piece.value
+  }
+  return head
 }
 
 /** Keeps what a file's parser tells. */
@@ -102,7 +122,8 @@ class Collector implements StatementSink {
   readonly #rejects: StatementProblem[] = []
   #warningCount = 0
   #rejectCount = 0
-  #lines: StatementLine[] = []
+  /** Lines of the statements that are open. */
+  readonly #lines = new Map<StatementHeader, StatementLine[]>()
 
   constructor(collectLines: boolean) {
     this.#collectLines = collectLines
@@ -118,16 +139,18 @@ class Collector implements StatementSink {
     }
   }
 
-  start(): void {
-    this.#lines = []
+  start(header: StatementHeader): void {
+    if (this.#collectLines) this.#lines.set(header, [])
   }
 
-  line(line: StatementLine): void {
-    if (this.#collectLines) this.#lines.push(line)
+  line(line: StatementLine, header: StatementHeader): void {
+    this.#lines.get(header)?.push(line)
   }
 
-  end(summary: StatementSummary): void {
-    this.#statements.push(this.#collectLines ? { ...summary, lines: this.#lines } : summary)
+  end(summary: StatementSummary, header: StatementHeader): void {
+    const lines = this.#lines.get(header)
+    this.#lines.delete(header)
+    this.#statements.push(lines === undefined ? summary : { ...summary, lines })
   }
 
   warn(problem: StatementProblem): void {

@@ -31,13 +31,14 @@ interface ManifestFile {
 
 const folder = join(testDataFolder() ?? '', 'statements')
 const manifest = join(folder, 'manifest.json')
+const options = { collectLines: true, mapping: null, signal: new AbortController().signal }
 const hasData = testDataFolder() !== undefined && existsSync(manifest)
 
 test.skipIf(!hasData)('every file of the test data is read exactly', { timeout: 60_000 }, async () => {
   const { files } = JSON.parse(readFileSync(manifest, 'utf8')) as { files: readonly ManifestFile[] }
   const wrong: string[] = []
   for (const file of files) {
-    const parsed = await parseStatementFile(join(folder, file.file), true)
+    const parsed = await parseStatementFile(join(folder, file.file), options)
     for (const difference of differences(file, parsed)) wrong.push(`${file.file}: ${difference}`)
   }
   expect(files.length).toBeGreaterThan(0)

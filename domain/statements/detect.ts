@@ -11,7 +11,8 @@ export function detectFormat(head: string): FormatFamily | null {
   const text = withoutMarks(head).replace(/^[\s\ufeff]+/, '')
   if (/^OFXHEADER\s*:/i.test(text)) return 'ofx'
   if (text.startsWith('<')) return detectMarkup(text)
-  if (/^01,/.test(text)) return 'bai2'
+  // Alone, or with a group header or a continuation next: a CSV file may begin with 01 too.
+  if (/^01,[^\r\n]*(?:\s*$|\s*[\r\n]\s*(?:02|88),)/.test(text)) return 'bai2'
   if (/^\{1:/.test(text) || /(^|[\r\n]|\{4:):20:/.test(text)) return 'mt'
   return null
 }

@@ -110,11 +110,14 @@ export interface StatementSummary extends StatementHeader {
   readonly controls: Verdict
 }
 
-/** Who takes what a parser reads. Calls come as start, line…, end for each statement. */
+/**
+ * Who takes what a parser reads. Calls come as start, line…, end for each statement; the header object says which one: where
+ * a file mixes the lines of several accounts (CSV), several statements are open at once.
+ */
 export interface StatementSink {
   start(header: StatementHeader): void
-  line(line: StatementLine): void
-  end(summary: StatementSummary): void
+  line(line: StatementLine, header: StatementHeader): void
+  end(summary: StatementSummary, header: StatementHeader): void
   /** Something departs from the standard and was read nevertheless. */
   warn(problem: StatementProblem): void
   /** A line or balance could not be read; the rest of the statement goes on without it. */

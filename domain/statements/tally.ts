@@ -57,7 +57,7 @@ export class StatementTally {
     } else {
       this.#unbooked += 1
     }
-    this.#sink.line(line)
+    this.#sink.line(line, this.#header)
   }
 
   /** A line that can't be read. */
@@ -97,7 +97,7 @@ export class StatementTally {
       proof: this.#proof(),
       controls: this.#controls,
     }
-    this.#sink.end(summary)
+    this.#sink.end(summary, this.#header)
     return summary
   }
 

@@ -35,20 +35,21 @@ export function readText(
   const statements: ReadStatement[] = []
   const warnings: StatementProblem[] = []
   const rejects: StatementProblem[] = []
-  let header: StatementHeader | null = null
-  let lines: StatementLine[] = []
+  const open = new Map<StatementHeader, StatementLine[]>()
   const parser = make({
-    start(started) {
-      if (header !== null) throw new Error('A statement began inside another')
-      header = started
-      lines = []
+    start(header) {
+      if (open.size > 0) throw new Error('A statement began inside another')
+      open.set(header, [])
     },
-    line(line) {
-      if (header === null) throw new Error('A line came outside of a statement')
+    line(line, header) {
+      const lines = open.get(header)
+      if (lines === undefined) throw new Error('A line came outside of its statement')
       lines.push(line)
     },
-    end({ opening, closing, sumCredits, sumDebits, ...summary }) {
-      header = null
+    end({ opening, closing, sumCredits, sumDebits, ...summary }, header) {
+      const lines = open.get(header)
+      if (lines === undefined) throw new Error('A statement ended twice')
+      open.delete(header)
       statements.push({
         ...summary,
         opening: opening === null ? null : formatDecimal(opening.amount, 0),
