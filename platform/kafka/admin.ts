@@ -148,7 +148,22 @@ export class KafkaAdmin {
     for (const { topic, resolve, reject } of asked) {
       const ranges = found?.get(topic)
       if (ranges !== undefined) resolve(ranges)
-      else this.#rangesOfOne(topic).then(resolve, reject)
+      else this.#rangesPatiently(topic).then(resolve, reject)
+    }
+  }
+
+  /** A leader that was just chosen may not know it yet, or have moved. @throws as `ranges` */
+  async #rangesPatiently(topic: string): Promise<PartitionRange[]> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        // Again with a fresh view of who leads: the client's admin keeps its own.
+        return attempt === 1 ? await this.#rangesOfOne(topic) : (await this.#ranges.of([topic])).get(topic)!
+      } catch (error) {
+        const translated = asOperatingError(error, `reading the offsets of ${topic}`)
+        const mayCome = translated.code === 'kafka_refused' && translated.retriable
+        if (!mayCome || attempt === CHECK_ATTEMPTS_MAX) throw translated
+      }
+      await sleep(CHECK_PAUSE_MS * attempt)
     }
   }
 

@@ -1,7 +1,8 @@
 /** Both producers and the admin on a real broker. */
 import { createHash } from 'node:crypto'
 import { afterAll, describe, expect, it } from 'vitest'
-import { makeKafka } from './client.ts'
+import { KafkaAdmin } from './admin.ts'
+import { type Kafka, makeKafka } from './client.ts'
 import { FencedProducer, type OutputMessage } from './fenced-producer.ts'
 import { admin, freshTopic, kafka, readAll, readToEnd, testConsumer, valuesOf } from './kafka.fixtures.ts'
 import { partitionOfKey } from './partitioner.ts'
@@ -224,6 +225,29 @@ describe('the admin', () => {
       { partition: 1, start: 4n, end: 6n },
     ])
     await expect(admin.ranges('no-such-topic')).rejects.toMatchObject({ code: 'topic_unknown' })
+  })
+
+  it('asks again where a leader that was just chosen does not know it yet', async () => {
+    const topic = await freshTopic('leader', 2)
+    let refused = 0
+    const asked = Object.assign(Object.create(kafka) as Kafka, {
+      admin: () => ({
+        ...kafka.admin(),
+        fetchTopicOffsets: async () => {
+          refused += 1
+          const type = 'NOT_LEADER_FOR_PARTITION'
+          throw Object.assign(new Error('This server is not the leader'), { type, retriable: true })
+        },
+      }),
+    })
+    const patient = new KafkaAdmin(asked)
+    const ranges = await patient.ranges(topic)
+    await patient.close()
+    expect(refused).toBe(1)
+    expect(ranges.map(({ start, end }) => [start, end])).toEqual([
+      [0n, 0n],
+      [0n, 0n],
+    ])
   })
 
   it('reads the ends of several logs together as one by one, of those that are there', async () => {
