@@ -230,15 +230,16 @@ describe('the admin', () => {
   it('asks again where a leader that was just chosen does not know it yet', async () => {
     const topic = await freshTopic('leader', 2)
     let refused = 0
-    const asked = Object.assign(Object.create(kafka) as Kafka, {
-      admin: () => ({
-        ...kafka.admin(),
-        fetchTopicOffsets: async () => {
-          refused += 1
-          const type = 'NOT_LEADER_FOR_PARTITION'
-          throw Object.assign(new Error('This server is not the leader'), { type, retriable: true })
-        },
-      }),
+    const refusing = {
+      ...kafka.admin(),
+      fetchTopicOffsets: async () => {
+        refused += 1
+        const type = 'NOT_LEADER_FOR_PARTITION'
+        throw Object.assign(new Error('This server is not the leader'), { type, retriable: true })
+      },
+    }
+    const asked: Kafka = new Proxy(kafka, {
+      get: (client, name) => (name === 'admin' ? () => refusing : Reflect.get(client, name)),
     })
     const patient = new KafkaAdmin(asked)
     const ranges = await patient.ranges(topic)
