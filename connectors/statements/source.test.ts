@@ -56,7 +56,7 @@ test.each<[string, Buffer, string, string]>([
 })
 
 test('UTF-8 whose characters are cut at every border of a piece', async () => {
-  // Pieces have 262,144 bytes: with each shift another byte of a character is the last one.
+  // Pieces have 16,384 bytes: with each shift another byte of a character is the last one.
   for (const shift of [0, 1, 2, 3]) {
     const text = 'x'.repeat(shift) + '😀'.repeat(70_000)
     expect(await read(Buffer.from(text))).toEqual(['utf-8', text])
@@ -83,6 +83,16 @@ test.each<[string, Buffer, string]>([
   const { error, statements } = await parseStatementFile(write(bytes), options)
   expect(error?.code).toBe(code)
   expect(statements).toEqual([])
+})
+
+test('bytes that are no text are told with their line', async () => {
+  const lines = Array.from({ length: 3_000 }, (_, index) => `<!-- line ${index + 1} é -->`)
+  const bytes = Buffer.from(`<a>\n${lines.join('\n')}\n</a>`)
+  const at = bytes.indexOf('line 2500')
+  bytes[at] = 0xff
+  const options = { collectLines: false, mapping: null, signal: new AbortController().signal }
+  const { error } = await parseStatementFile(write(bytes), options)
+  expect(error).toMatchObject({ code: 'encoding_invalid', line: 2_501 })
 })
 
 test('a file that is not there, and a folder', async () => {
