@@ -127,6 +127,7 @@ describe('balances', () => {
     ],
     ['a first page', balance('OPBD', '1') + balance('ITBD', '1'), ['1', '1', 'ok']],
     ['a middle page', balance('ITBD', '1') + balance('ITBD', '2'), ['1', '2', 'mismatch']],
+    ['an interim balance alone', balance('ITBD', '3'), [null, null, 'n/a']],
     ['a last page', balance('ITBD', '3') + balance('CLBD', '3'), ['3', '3', 'ok']],
     [
       'a debit balance',
@@ -167,6 +168,17 @@ test('several statements, without namespace, in an envelope, in a prefix', () =>
     '<$1n:$2',
   )
   expect(read(prefixed).statements).toHaveLength(2)
+})
+
+test('an envelope with several documents, which must be of one kind', () => {
+  const document = (id: string, version = '08') =>
+    wrap(
+      statement(entry('1'), id),
+      ` xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.${version}"`,
+    ).replace(/<\?xml.*?\?>\n/, '')
+  const envelope = (content: string) => read(`<Batch>${content}</Batch>`)
+  expect(envelope(document('S1') + document('S2')).statements.map(({ id }) => id)).toEqual(['S1', 'S2'])
+  expect(envelope(document('S1') + document('S2', '04')).error).toMatchObject({ code: 'tag_unexpected' })
 })
 
 test('declared totals are compared with the booked entries', () => {

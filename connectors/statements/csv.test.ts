@@ -102,6 +102,17 @@ test('words of a status column tell what is not booked', async () => {
   expect(statements[0]).toMatchObject({ entries: 1, unbooked: 1 })
 })
 
+test('a pending line does not carry the balance on', async () => {
+  const rows = ['2026-01-02,5,EUR,booked,5,', '2026-01-02,3,EUR,pending,8,']
+  const { statements } = await parse(text(rows), {
+    ...BASE,
+    balance: '{balance}',
+    status: { value: '{mark}', pending: ['pending'] },
+  })
+  expect(formatDecimal(statements[0]!.closing!.amount, 0)).toBe('5')
+  expect(statements[0]!.proof).toBe('ok')
+})
+
 test('the day stays the day of the bank', async () => {
   const { statements } = await parse(
     text(['2026-01-02T00:30:00+02:00,5,EUR,,,', '2026-01-02 23:59,5,EUR,,,']),

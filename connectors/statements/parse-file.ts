@@ -86,6 +86,7 @@ async function parseInto(
         throw new StatementError(
           'format_unknown',
           `expected camt, MT940, MT942, BAI2 or OFX, found ${shown(head)}`,
+          { line: 1 },
         )
       }
       noteFormat(() => 'CSV')

@@ -95,6 +95,14 @@ test('bytes that are no text are told with their line', async () => {
   expect(error).toMatchObject({ code: 'encoding_invalid', line: 2_501 })
 })
 
+test('a file that is wrong somewhere is not believed elsewhere', async () => {
+  const good = ':20:R\n:25:1\n:28C:1\n:60F:C260101EUR1,\n:62F:C260101EUR1,\n-\n'
+  const options = { collectLines: false, mapping: null, signal: new AbortController().signal }
+  expect((await parseStatementFile(write(Buffer.from(good)), options)).statements).toHaveLength(1)
+  const { error, statements } = await parseStatementFile(write(Buffer.from(`${good}:20:S\n:61:x`)), options)
+  expect({ code: error?.code, statements }).toEqual({ code: 'tag_missing', statements: [] })
+})
+
 test('a file that is not there, and a folder', async () => {
   await expect(openText(join(folder, 'nothing'))).rejects.toMatchObject({
     problem: { code: 'file_unreadable' },

@@ -68,6 +68,8 @@ export class CamtReader implements XmlEvents {
   readonly #open: string[] = []
   /** Depth of Document; 0 = not met. */
   #documentDepth = 0
+  /** Namespace of the documents: an envelope may hold several, of one kind. */
+  #uri: string | null = null
   #version: string | null = null
   #message: MessageKind | null = null
   #hasHeader = false
@@ -95,7 +97,7 @@ export class CamtReader implements XmlEvents {
     }
     this.#open.push(name)
     const depth = this.#open.length
-    if (this.#documentDepth === 0) {
+    if (this.#documentDepth === 0 || depth === this.#documentDepth) {
       if (name === 'Document') this.#openDocument(depth, uri, line)
     } else if (depth === this.#documentDepth + 1) this.#openMessage(name, line)
     else if (depth === this.#documentDepth + 2) this.#openMember(name, line)
@@ -132,6 +134,10 @@ export class CamtReader implements XmlEvents {
   }
 
   #openDocument(depth: number, uri: string, line: number): void {
+    if (this.#uri !== null && uri !== this.#uri) {
+      throw fail('tag_unexpected', `expected documents of one kind, found ${shown(uri)}`, line)
+    }
+    this.#uri = uri
     this.#documentDepth = depth
     if (uri === '') return
     const match = /camt\.05([234])\.001\.(\d\d)/.exec(uri)
