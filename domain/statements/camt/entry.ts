@@ -56,7 +56,7 @@ function statusOf(entry: XmlElement): LineStatus {
   const element = child(entry, 'Sts')
   // Mandatory by the standard, yet whole banks leave it out, always for booked entries.
   if (element === undefined) return 'booked'
-  // Since version 8 of camt.053 (6 of the others) a code or the bank's own word stands below; its own word says nothing of a booking.
+  // Later versions have a code or the bank's own word below it; that word says nothing of a booking.
   if (child(element, 'Prtry') !== undefined) return 'information'
   const coded = child(element, 'Cd') ?? element
   const status = STATUSES.get(coded.text.trim())

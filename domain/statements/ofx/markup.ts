@@ -14,6 +14,7 @@ export interface MarkupEvents {
 
 /** Longest piece between two tags, or inside one, UTF-16 units. */
 const PIECE_LENGTH_MAX = 1_048_576
+const LINE_FEED = 10
 const TAG = /^(\/?)([A-Za-z][\w.:-]*)(?:\s[\s\S]*?)?(\/?)$/
 const ENTITIES: ReadonlyMap<string, string> = new Map([
   ['amp', '&'],
@@ -140,13 +141,9 @@ export class Markup {
   }
 
   #consume(end: number): void {
-    for (
-      let at = this.#buffer.indexOf('\n', this.#textStart);
-      at >= 0 && at < end;
-      at = this.#buffer.indexOf('\n', at + 1)
-    ) {
-      this.#line += 1
-    }
+    // By hand: indexOf would look beyond the end, again for every tag of a file without line ends.
+    for (let at = this.#textStart; at < end; at += 1)
+      if (this.#buffer.charCodeAt(at) === LINE_FEED) this.#line += 1
     this.#textStart = end
     this.#at = end
   }
