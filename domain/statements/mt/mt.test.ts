@@ -162,7 +162,10 @@ test('what is missing and can be done without is warned of', () => {
     'tag_missing expected :25:',
     'tag_missing expected :28C:',
     'tag_missing expected :62F:',
+    'truncated the file ends without closing balance and end of message: it may be cut short',
   ])
+  const ended = read(':20:R\n:25:1\n:28C:1\n:60F:C260101EUR1,\n-\n')
+  expect(ended.warnings.map(({ code }) => code)).toEqual(['tag_missing'])
 })
 
 test.each([

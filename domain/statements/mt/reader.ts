@@ -40,6 +40,8 @@ export class MtParser implements StatementParser, FieldEvents {
   #line = 0
   #format: Message | null = null
   #messages = 0
+  /** Whether what ends the message that is open is the end of the file. */
+  #isAtEnd = false
   #message: OpenMessage | null = null
 
   constructor(sink: StatementSink) {
@@ -56,6 +58,7 @@ export class MtParser implements StatementParser, FieldEvents {
 
   end(): void {
     this.#lines.end()
+    this.#isAtEnd = true
     this.#fields.end(this.#line)
     if (this.#messages === 0)
       throw new StatementError('format_unknown', 'expected a message that begins with :20:')
@@ -128,6 +131,13 @@ export class MtParser implements StatementParser, FieldEvents {
     for (const tag of ['25', '28', ...wanted]) {
       if (!isPresent(message, tag))
         this.#warn('tag_missing', `expected :${tag === '28' ? '28C' : tag}:`, message.line)
+    }
+    if (this.#isAtEnd && message.opening !== null && message.closing === null) {
+      this.#warn(
+        'truncated',
+        'the file ends without closing balance and end of message: it may be cut short',
+        this.#line,
+      )
     }
     tally.end()
     this.#message = null
