@@ -28,6 +28,8 @@ export interface Engine {
   state: 'running' | 'paused' | 'ending' | 'ended'
   /** Whether it got as far as doing its work. */
   isUp: boolean
+  /** It ended before that because a service was away. */
+  couldNotStart: boolean
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
 }
 
@@ -88,6 +90,7 @@ export class Engines {
       incidents: [],
       state: 'running',
       isUp: false,
+      couldNotStart: false,
       ended,
     }
     if (slot !== undefined) slot.engine = engine
@@ -181,7 +184,8 @@ export class Engines {
     const wasRunning = engine.state === 'running'
     engine.state = 'ended'
     if (!wasRunning || this.#isClosed) return
-    if (!engine.isUp && code === EXIT_UNREACHABLE) this.restarts += 1
+    engine.couldNotStart = !engine.isUp && code === EXIT_UNREACHABLE
+    if (engine.couldNotStart) this.restarts += 1
     else {
       const said = engine.lines.slice(-10).join('\n')
       this.endedByThemselves.push(`${engine.name} ended with ${code ?? signal}; it said last:\n${said}`)

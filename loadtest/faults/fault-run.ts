@@ -26,7 +26,7 @@ import { ProgressWatch } from './progress-watch.ts'
 import type { FaultReport, TimedFault } from './report.ts'
 import { seededRandom } from './seeded-random.ts'
 import { playScenario } from './side/scenarios.ts'
-import { type Hit, summaryOf, takeoversOf } from './takeover.ts'
+import { type Hit, summaryOf, type Takeover, takeoversOf } from './takeover.ts'
 
 export interface FaultRunOptions {
   readonly seed: number
@@ -278,6 +278,7 @@ class FaultRun {
       sumDrift: stored.sumDrift,
       takeover: summaryOf(takeovers.map(({ firstMs }) => firstMs)),
       takeoverOfAll: summaryOf(takeovers.map(({ lastMs }) => lastMs)),
+      slowestTakeovers: slowest(takeovers, injector.done),
       stopsMs: injector.stopsMs,
       restarts: engines.restarts,
       findings: this.#findings,
@@ -301,6 +302,17 @@ class FaultRun {
     throw new OperatingError('faults_stuck', text)
   }
 }
+
+const SLOWEST_SHOWN = 10
+
+const slowest = (takeovers: readonly Takeover[], done: readonly DoneFault[]): string[] =>
+  [...takeovers]
+    .sort((a, b) => b.lastMs - a.lastMs)
+    .slice(0, SLOWEST_SHOWN)
+    .map(({ pid, firstMs, lastMs }) => {
+      const fault = done.find(({ hit }) => hit?.pid === pid)
+      return `first ${firstMs} ms, all ${lastMs} ms: ${fault?.name}: ${fault?.target}`
+    })
 
 const timedFaults = (
   done: readonly DoneFault[],

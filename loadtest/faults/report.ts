@@ -27,6 +27,8 @@ export interface FaultReport {
   readonly takeover: TakeoverSummary
   /** Until the last of them went on. */
   readonly takeoverOfAll: TakeoverSummary
+  /** The slowest of them, in words. */
+  readonly slowestTakeovers: readonly string[]
   /** How long each process took that was asked to end, ms. */
   readonly stopsMs: readonly number[]
   /** Of processes that a fault kept from starting. */
@@ -87,6 +89,7 @@ export const reportText = (report: FaultReport): string => {
     `takeover, from the owner's last commit to the next on its partitions (${takeover.samples} owners):`,
     `  first partition: p50 ${takeover.p50} ms, p99 ${takeover.p99} ms, max ${takeover.max} ms`,
     `  all partitions:  p50 ${takeoverOfAll.p50} ms, p99 ${takeoverOfAll.p99} ms, max ${takeoverOfAll.max} ms`,
+    ...report.slowestTakeovers.map((text) => `  ${text}`),
     `stops took ${report.stopsMs.join(', ')} ms; ${report.restarts} starts were tried again`,
     `balances read meanwhile: ${balanceReads.cached} from Redis, ${balanceReads.uncached} from Postgres, ${balanceReads.failed} without an answer`,
     'checks (examined, wrong):',

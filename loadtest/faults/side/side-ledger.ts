@@ -29,6 +29,7 @@ const ACCOUNTS = 30
 /** The run around it may just have killed the broker: patience, not haste. */
 const PATIENCE_MS = 90_000
 const INCIDENT_WAIT_MS = 60_000
+const ATTEMPTS_MAX = 6
 
 export class SideLedger {
   readonly configuration: Configuration
@@ -39,6 +40,8 @@ export class SideLedger {
   readonly ends = new Map<string, bigint>()
   readonly #name: string
   readonly #findings: Findings
+  readonly #rolesOf = new Map<Engine, string | undefined>()
+  readonly #replacedBy = new Map<Engine, Engine>()
 
   private constructor(name: string, configuration: Configuration, load: Load, context: SideContext) {
     this.#name = name
@@ -76,7 +79,23 @@ export class SideLedger {
 
   /** Starts a process, straight at the services. @param roles all unless told */
   startEngine(roles?: string): Engine {
-    return this.engines.start(roles === undefined ? {} : { roles })
+    const engine = this.engines.start(roles === undefined ? {} : { roles })
+    this.#rolesOf.set(engine, roles)
+    return engine
+  }
+
+  /**
+   * The process that stands for one which could not start because a service was away: the run's own faults go on meanwhile, and
+   * whoever runs processes starts them again.
+   */
+  #inForce(engine: Engine): Engine {
+    let current = engine
+    for (let next = this.#replacedBy.get(current); next !== undefined; next = this.#replacedBy.get(current))
+      current = next
+    if (!current.couldNotStart || this.#replacedBy.size >= ATTEMPTS_MAX) return current
+    const next = this.startEngine(this.#rolesOf.get(current))
+    this.#replacedBy.set(current, next)
+    return next
   }
 
   /** Sends transactions and waits until the broker has them. */
@@ -88,7 +107,11 @@ export class SideLedger {
 
   /** Waits until everything sent is applied and published. @throws OperatingError `faults_stuck` */
   async drained(): Promise<void> {
-    if (await waitFor(() => isDrained(this.pool, this.ends), PATIENCE_MS)) return
+    const isDone = () => {
+      for (const engine of this.#rolesOf.keys()) this.#inForce(engine)
+      return isDrained(this.pool, this.ends)
+    }
+    if (await waitFor(isDone, PATIENCE_MS)) return
     const said = this.engines.all.flatMap(({ name, lines }) => [`${name}:`, ...lines.slice(-5)]).join('\n')
     throw new OperatingError('faults_stuck', `${this.#name}: the side ledger got stuck\n${said}`)
   }
@@ -96,14 +119,14 @@ export class SideLedger {
   /** Checks that a process reports an incident of one of these codes. */
   async expectIncident(engine: Engine, codes: readonly string[]): Promise<void> {
     const isReported = await waitFor(
-      () => engine.incidents.some((code) => codes.includes(code)),
+      () => this.#inForce(engine).incidents.some((code) => codes.includes(code)),
       INCIDENT_WAIT_MS,
     )
     this.#findings.check(
       'an incident is reported',
       isReported,
       () =>
-        `${this.#name}: expected ${codes.join(' or ')}, found ${engine.incidents.join(', ') || 'none'}; ${engine.lines.at(-1)}`,
+        `${this.#name}: expected ${codes.join(' or ')}, found ${this.#inForce(engine).incidents.join(', ') || 'none'}; ${this.#inForce(engine).lines.at(-1)}`,
     )
   }
 
@@ -118,8 +141,6 @@ export class SideLedger {
     await this.pool.close()
   }
 }
-
-const ATTEMPTS_MAX = 6
 
 /** Set-up meets the run's faults too: a broker or registry that is just being restarted is waited for. */
 const patiently = async <Result>(work: () => Promise<Result>): Promise<Result> => {
