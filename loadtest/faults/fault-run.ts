@@ -309,8 +309,8 @@ const slowest = (takeovers: readonly Takeover[], done: readonly DoneFault[]): st
   [...takeovers]
     .sort((a, b) => b.lastMs - a.lastMs)
     .slice(0, SLOWEST_SHOWN)
-    .map(({ pid, firstMs, lastMs }) => {
-      const fault = done.find(({ hit }) => hit?.pid === pid)
+    .map(({ hit, firstMs, lastMs }) => {
+      const fault = done.find((one) => one.hit === hit)
       return `first ${firstMs} ms, all ${lastMs} ms: ${fault?.name}: ${fault?.target}`
     })
 

@@ -54,7 +54,7 @@ const CATEGORIES: readonly Category[] = [
 
 /** The one object of `--json`: counts of what is wrong, and takeover times. */
 export const summaryJson = (report: FaultReport): Record<string, unknown> => {
-  const { findings, takeoverOfAll } = report
+  const { findings, takeover } = report
   const count = (category: Category) => [category, findings.wrongIn(category)] as const
   const [lost, duplicated, unaccounted, ...rest] = CATEGORIES.map(count)
   const sumDrift = Object.entries(report.sumDrift).map(([currency, minor]) => [currency, String(minor)])
@@ -65,7 +65,7 @@ export const summaryJson = (report: FaultReport): Record<string, unknown> => {
     ...Object.fromEntries([lost!, duplicated!, unaccounted!]),
     sum_drift: Object.fromEntries(sumDrift),
     ...Object.fromEntries(rest),
-    takeover_ms: takeoverOfAll,
+    takeover_ms: takeover,
   }
 }
 

@@ -161,7 +161,7 @@ describe('processes, services and connections broken under load', () => {
       sum_drift: { EUR: '0', USD: '0', JPY: '0' },
       ...{ fold_mismatches: 0, redis_mismatches: 0, outputs_missing: 0, outputs_repeated: 0 },
       ...{ order_violations: 0, offset_regressions: 0, old_epoch_commits: 0, limits_broken: 0 },
-      takeover_ms: report.takeoverOfAll,
+      takeover_ms: report.takeover,
     })
     expect(report.takeoverOfAll.samples).toBeGreaterThan(0)
   })

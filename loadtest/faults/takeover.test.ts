@@ -23,7 +23,7 @@ test('from the last commit of the owner to the first of the next, on each of its
     commit(2, 3, 2_000),
   ]
   const hit = { pid: 1, atMs: 1_150, outMs: 1_250 }
-  expect(takeoversOf(changes, [hit])).toEqual([{ pid: 1, firstMs: 1_500, lastMs: 2_500, partitions: 2 }])
+  expect(takeoversOf(changes, [hit])).toEqual([{ hit, firstMs: 1_500, lastMs: 2_500, partitions: 2 }])
 })
 
 test('what a zombie does when it is an owner again is no part of it, nor is a partition that it gave away before', () => {
@@ -35,7 +35,7 @@ test('what a zombie does when it is an owner again is no part of it, nor is a pa
     commit(1, 2, 600),
   ]
   const hit = { pid: 1, atMs: 1_050, outMs: 2_050 }
-  expect(takeoversOf(changes, [hit])).toEqual([{ pid: 1, firstMs: 1_000, lastMs: 1_000, partitions: 1 }])
+  expect(takeoversOf(changes, [hit])).toEqual([{ hit, firstMs: 1_000, lastMs: 1_000, partitions: 1 }])
 })
 
 test('taking a partition is no commit', () => {

@@ -2,8 +2,7 @@
 import type { OffsetChange } from './commit-log.ts'
 
 export interface Takeover {
-  /** The owner that was hit. */
-  readonly pid: number
+  readonly hit: Hit
   /** Of the first of its partitions to go on, ms: the ledger applies again. */
   readonly firstMs: number
   /** Of the last one, ms: nothing waits any more. */
@@ -44,7 +43,7 @@ export const takeoversOf = (changes: readonly OffsetChange[], hits: readonly Hit
   return hits.flatMap((hit) => {
     const gaps = [...commits.values()].flatMap((list) => gapOf(list, hit))
     if (gaps.length === 0) return []
-    return [{ pid: hit.pid, firstMs: Math.min(...gaps), lastMs: Math.max(...gaps), partitions: gaps.length }]
+    return [{ hit, firstMs: Math.min(...gaps), lastMs: Math.max(...gaps), partitions: gaps.length }]
   })
 }
 
