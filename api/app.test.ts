@@ -105,6 +105,16 @@ test.each<[object, Record<string, string>, number, string]>([
   [{ from: 'a', to: 'b', amount: '1', card: '4111111111111111' }, {}, 422, 'card_number_refused'],
   [{ from: 'a', to: 'b', amount: '1' }, { 'x-actor': '4111111111111111' }, 422, 'card_number_refused'],
   [{ from: 'a', to: 'b', amount: '1', occurredAt: '2026-06-15' }, {}, 400, 'time_invalid'],
+  [{ from: 'a', to: 'b', amount: '1', occurredAt: 253_402_300_800_000 }, {}, 400, 'time_invalid'],
+  [{ from: 'a', to: 'b', amount: '1', valueTime: '0000-12-31T23:59:59Z' }, {}, 400, 'time_invalid'],
+  [{ from: 'a', to: 'b', amount: '1', valueTime: '2026-02-30T00:00:00Z' }, {}, 400, 'time_invalid'],
+  [
+    { from: 'a', to: 'b', amount: '1', after: { topic: 'nope', partition: 0, offset: 1 } },
+    {},
+    400,
+    'request_invalid',
+  ],
+  [{ from: 'a', to: 'b', amount: '1', merchant: 'a\0b' }, {}, 400, 'encoding_invalid'],
   [{ from: 'a', to: 'b', amount: '1', metadata: { note: 'x'.repeat(70_000) } }, {}, 413, 'body_too_large'],
 ])('%j %j is refused with %i %s', async (payload, headers, status, code) => {
   const { app, published, lines } = await buildTestApi()

@@ -8,7 +8,7 @@ import fastifySwaggerUi from '@fastify/swagger-ui'
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { noteAccess } from '#api/access-log.ts'
 import type { ApiDependencies } from '#api/dependencies.ts'
-import { parseExactJson, refuseCardNumber } from '#api/exact-json.ts'
+import { parseExactJson, refuseCardNumber, refuseUnstorable } from '#api/exact-json.ts'
 import { RecentlyPublished } from '#api/gateway/recently-published.ts'
 import { Problem, problemOf, problemSchema, sendProblem } from '#api/problem.ts'
 import { registerChangeAccounts } from '#api/routes/accounts/change-accounts.ts'
@@ -56,6 +56,8 @@ export async function buildApp(dependencies: ApiDependencies): Promise<FastifyIn
     handlerTimeout: HANDLER_TIMEOUT_MS,
     forceCloseConnections: 'idle',
     genReqId: ({ headers }) => requestId(headers['x-request-id']),
+    // A path that can't be decoded meets no route, and so not the error handler either.
+    frameworkErrors: (error, request, reply) => void sendProblem(request, reply, problemOf(error)),
     routerOptions: { maxParamLength: PARAMETER_LENGTH_MAX },
     ajv: {
       customOptions: { coerceTypes: true, removeAdditional: false, allowUnionTypes: true, verbose: true },
@@ -155,11 +157,12 @@ function acceptExactJson(app: FastifyInstance): void {
   })
 }
 
-/** Refuses card numbers wherever else a request could carry one, and measures every request. */
+/** Refuses card numbers and what can't be stored wherever else a request could carry them, and measures every request. */
 function observe(app: FastifyInstance, { metrics, logger }: ApiDependencies): void {
   app.addHook('onRequest', async (request, reply) => {
     request.trace = continueTrace(harmless(request.headers[TRACE_HEADER]))
     reply.headers({ 'x-request-id': request.id, [TRACE_HEADER]: traceparentOf(request.trace) })
+    refuseUnstorable(decoded(request.url))
     for (const text of [request.url, request.headers['idempotency-key'], request.headers['x-actor']]) {
       if (typeof text === 'string') refuseCardNumber(decoded(text))
     }

@@ -64,6 +64,10 @@ test.each([
   ['{"metadata": {"4111111111111111": "x"}}', 'card_number_refused'],
   ['{"user_id": 4111111111111111}', 'card_number_refused'],
   ['{"postings": [{"debit": "x-5500-0000-0000-0004"}]}', 'card_number_refused'],
+  ['{"merchant": "a\\u0000b"}', 'encoding_invalid'],
+  ['{"metadata": {"note": "\\ud83d"}}', 'encoding_invalid'],
+  ['{"metadata": {"\\udc00": "note"}}', 'encoding_invalid'],
+  ['{"metadata": {"note": "\\ud83d\\udcb6"}}', 'ok'],
   ['{"amount": 4111111111111111}', 'ok'],
   ['{"occurredAt": 1767225600000}', 'ok'],
 ])('%s: %s', (text, code) => {

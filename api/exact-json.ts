@@ -29,9 +29,9 @@ export const isExact = (source: string, value: number): boolean =>
   Number.isFinite(value) && significant(source) === significant(String(value))
 
 /**
- * Parses a body. Numbers are exact, nesting is bounded, no card number is anywhere in it.
+ * Parses a body. Numbers are exact, nesting is bounded, texts can be stored, no card number is anywhere in it.
  *
- * @throws Problem `json_invalid`, `number_inexact`, `json_too_deep` (400), `card_number_refused` (422).
+ * @throws Problem `json_invalid`, `number_inexact`, `json_too_deep`, `encoding_invalid` (400), `card_number_refused` (422).
  */
 export function parseExactJson(text: string): unknown {
   let inexact: string | undefined
@@ -47,7 +47,7 @@ export function parseExactJson(text: string): unknown {
   } catch {
     throw new Problem(400, 'json_invalid', 'Expected a JSON document.')
   }
-  refuseCardNumbers(parsed, '', 0)
+  checkTexts(parsed, '', 0)
   if (inexact !== undefined) {
     const field = inexact === '' ? 'a number' : `the number ${JSON.stringify(inexact.slice(0, 64))}`
     throw new Problem(
@@ -65,15 +65,26 @@ export function refuseCardNumber(text: string): void {
   throw new Problem(422, 'card_number_refused', 'The request holds a card number; send a token instead.')
 }
 
-function refuseCardNumbers(value: unknown, field: string, depth: number): void {
+/** @throws Problem `encoding_invalid`: Postgres holds no NUL, and half a surrogate pair has no UTF-8; as a record it would be a dead letter */
+export function refuseUnstorable(text: string): void {
+  if (!text.includes('\0') && text.isWellFormed()) return
+  throw new Problem(400, 'encoding_invalid', 'Expected text without NUL and halves of surrogate pairs.')
+}
+
+function checkText(text: string): void {
+  refuseUnstorable(text)
+  refuseCardNumber(text)
+}
+
+function checkTexts(value: unknown, field: string, depth: number): void {
   if (depth > DEPTH_MAX) throw new Problem(400, 'json_too_deep', `Expected at most ${DEPTH_MAX} levels.`)
-  if (typeof value === 'string') refuseCardNumber(value)
+  if (typeof value === 'string') checkText(value)
   else if (typeof value === 'number' && !NUMERIC_FIELDS.has(field)) refuseCardNumber(String(value))
-  else if (Array.isArray(value)) for (const item of value) refuseCardNumbers(item, field, depth + 1)
+  else if (Array.isArray(value)) for (const item of value) checkTexts(item, field, depth + 1)
   else if (typeof value === 'object' && value !== null) {
     for (const [name, inner] of Object.entries(value)) {
-      refuseCardNumber(name)
-      refuseCardNumbers(inner, name, depth + 1)
+      checkText(name)
+      checkTexts(inner, name, depth + 1)
     }
   }
 }

@@ -116,6 +116,10 @@ export function problemOf(error: unknown): Problem {
     const status =
       STATUS_BY_CODE[error.code] ?? (error instanceof UnreachableError || error.retriable ? 503 : 500)
     const headers = status === 503 ? { 'retry-after': RETRY_AFTER_S } : {}
+    if (error.code === 'query_timeout') {
+      const narrower = 'The question takes too long to answer: narrow it, for example by `from` and `to`.'
+      return new Problem(status, error.code, narrower, { headers })
+    }
     // An operating error's message may name hosts and statements: it goes to the log, a plain one to the client.
     const detail =
       status === 503
@@ -125,7 +129,7 @@ export function problemOf(error: unknown): Problem {
   }
   const { statusCode, code, message } = error as FastifyError
   if (statusCode !== undefined && statusCode < 500) {
-    return new Problem(statusCode, codeOfFastify(code), message)
+    return new Problem(statusCode, codeOfFastify(code), PATH_DETAILS[code] ?? message)
   }
   if (code === 'FST_ERR_HANDLER_TIMEOUT') {
     return new Problem(503, 'request_timeout', 'The request took too long.', {
@@ -133,6 +137,12 @@ export function problemOf(error: unknown): Problem {
     })
   }
   return new Problem(500, 'internal_error', 'Something unforeseen happened; the log says more.')
+}
+
+/** Fastify's own words repeat the path, which may hold a card number. */
+const PATH_DETAILS: Readonly<Record<string, string>> = {
+  FST_ERR_BAD_URL: 'Expected a path whose percent-encoding is UTF-8.',
+  FST_ERR_MAX_PARAM_LENGTH: 'Expected a shorter path.',
 }
 
 /** Fastify's own refusals (body too large, media type, broken JSON) by stable names. */

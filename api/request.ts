@@ -1,6 +1,7 @@
 /** What requests have in common: actor, idempotency key, `Prefer`, pages, times. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '#api/problem.ts'
+import { TIME_MAX_MS, TIME_MIN_MS } from '#domain/transactions/limits.ts'
 import { type Cursor, decodeCursor, encodeCursor, type Page } from '#platform/postgres/queries/cursor.ts'
 
 const ACTOR_LENGTH_MAX = 128
@@ -76,9 +77,16 @@ export function linkNext(request: FastifyRequest, reply: FastifyReply, page: Pag
 /** ISO 8601 with its zone: without one it would mean another moment on another machine. */
 const ISO_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})$/
 
+/** Whether the month has such a day: a Date would silently make the 2nd of March of a 30th of February. */
+function isCalendarDay(text: string): boolean {
+  const day = new Date(`${text.slice(0, 8)}01T00:00:00Z`)
+  day.setUTCDate(Number(text.slice(8, 10)))
+  return day.getUTCMonth() === Number(text.slice(5, 7)) - 1
+}
+
 /** A time from ISO 8601 text with its zone. @throws Problem `time_invalid` */
 export function timeOf(text: string, field: string): Date {
-  const time = new Date(ISO_TIME.test(text) ? text : Number.NaN)
+  const time = new Date(ISO_TIME.test(text) && isCalendarDay(text) ? text : Number.NaN)
   if (!Number.isNaN(time.getTime())) return time
   throw new Problem(
     400,
@@ -87,6 +95,23 @@ export function timeOf(text: string, field: string): Date {
     { members: { property: field } },
   )
 }
+
+/**
+ * A record's time, ms since 1970, from that or from ISO 8601 text; one that the ledger couldn't keep would end as a dead letter.
+ *
+ * @throws Problem `time_invalid`
+ */
+export function recordTimeOf(time: string | number, field: string): number {
+  const timeMs = typeof time === 'number' ? time : timeOf(time, field).getTime()
+  if (timeMs >= TIME_MIN_MS && timeMs <= TIME_MAX_MS) return timeMs
+  throw new Problem(400, 'time_invalid', `Expected ${field} in the years 1 to 9999.`, {
+    members: { property: field },
+  })
+}
+
+/** A time as JSON records hold it: ms since 1970, or, since those have no sign there, ISO 8601 text for what was before. */
+export const recordTime = (timeMs: number): number | string =>
+  timeMs < 0 ? new Date(timeMs).toISOString() : timeMs
 
 /** The query parameters of every listing, for route schemas. */
 export const pageQuery = {

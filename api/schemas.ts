@@ -93,7 +93,10 @@ export const outcomeSchema = {
     txn_id: { type: 'string' },
     source: { type: 'string' },
     status: statusSchema,
-    reason: { ...nullableTextSchema, description: 'Reason code, where it was rejected.' },
+    reason: {
+      ...nullableTextSchema,
+      description: 'Reason code, where it was rejected; held_for_review where it is held.',
+    },
     sequence: { ...nullableTextSchema, description: 'Place in the ledger’s history.' },
     recorded_at: nullableTextSchema,
   },

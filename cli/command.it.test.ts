@@ -102,6 +102,19 @@ test('a command that fails while another part of it waits for a signal ends', as
   expect(outcome.exitCode).toBe(3)
 })
 
+test('a wait that Ctrl-C cuts off is told as a stop, without a stack', async () => {
+  const body = `
+    const { setTimeout: sleep } = await import('node:timers/promises')
+    ${says('up')}
+    await sleep(60_000, undefined, { signal: context.signal })`
+  const outcome = await run(program(body, '--json'), (stderr, kill) => {
+    if (stderr.includes('up\n') && !stderr.includes('stopping')) kill('SIGINT')
+  })
+  expect(outcome.exitCode).toBe(1)
+  expect(JSON.parse(outcome.stdout)).toEqual({ error: { code: 'stopped', message: 'Stopped by SIGINT' } })
+  expect(outcome.stderr).not.toContain('AbortError')
+})
+
 test('a second, later signal does not wait for closing', async () => {
   const body = `
     context.onClose(() => new Promise(() => setInterval(() => {}, 1000)))

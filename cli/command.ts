@@ -116,7 +116,10 @@ async function execute<Options>(
     const result = await definition.run(context, options, positional)
     writeResult(result, json)
     exitCode = result.exitCode ?? exitCodes.ok
-  } catch (error) {
+  } catch (caught) {
+    // Waits that are cut off say so in words of their own.
+    const isCutOff = lifetime.signal.aborted && caught instanceof Error && caught.name === 'AbortError'
+    const error: unknown = isCutOff ? lifetime.signal.reason : caught
     exitCode = reportError(error, json)
     failure = error instanceof OperatingError ? error.code : 'unexpected'
   }

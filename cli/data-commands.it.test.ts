@@ -236,6 +236,19 @@ test('cards: issued, blocked, unblocked, cancelled, and held to their limits', a
   const pay = '--from alice --to bob --currency EUR --card tok_1 --amount'
   expect(await post(`${pay} 20.01`, 1)).toMatchObject({ reason: 'card_limit_exceeded' })
   expect(await post(`${pay} 2`)).toMatchObject({ outcome: 'applied' })
+  const limits = await write('cards set-limits tok_1 --transaction-limit 30 --daily-limit none')
+  expect(limits).toMatchObject({ state: { transaction_limit: '30.00', daily_limit: null } })
+  expect(await write('cards set-limits tok_1 --daily-limit 3')).toMatchObject({
+    state: { transaction_limit: '30.00', daily_limit: '3.00' },
+  })
+  expect(await post(`${pay} 1.01`, 1)).toMatchObject({ reason: 'card_limit_exceeded' })
+  const { transactions } = (await json('transactions list --card tok_1')) as { transactions: Document[] }
+  expect(transactions.map(({ amount, status }) => [amount, status])).toEqual([
+    ['1.01', 'rejected'],
+    ['2.00', 'completed'],
+    ['20.01', 'rejected'],
+  ])
+  expect(await json('transactions list --card tok_2')).toMatchObject({ transactions: [] })
   await inOrder('cards block tok_1', 'cards unblock tok_1')
   expect(await write('cards cancel tok_1')).toMatchObject({ state: { status: 'cancelled', spent: '2.00' } })
   const [shown, refused] = await Promise.all([json('cards show tok_1'), write('cards unblock tok_1', 1)])

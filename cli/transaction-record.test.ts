@@ -55,6 +55,18 @@ test('several postings, each in the decimals of its currency; none for a void, w
   })
 })
 
+test('times before 1970 are read as the engine reads them', async () => {
+  const { record } = await recordOf({
+    ...flat,
+    occurredAt: '1965-04-01T00:00:00Z',
+    valueTime: '2026-01-31T12:00:00Z',
+  })
+  expect(record).toMatchObject({
+    occurredAt: '1965-04-01T00:00:00.000Z',
+    valueTime: Date.UTC(2026, 0, 31, 12),
+  })
+})
+
 test.each<[string, Partial<TransactionOptions>]>([
   ['only some of a payment', { from: 'alice', to: 'bob', amount: '1' }],
   ['a payment of nothing', {}],
@@ -63,6 +75,7 @@ test.each<[string, Partial<TransactionOptions>]>([
   ['an unknown currency', { ...flat, currency: 'EURO' }],
   ['a posting of three parts', { posting: ['a,b,1'] }],
   ['metadata without a key', { ...flat, metadata: ['=x'] }],
+  ['a time in the year 0', { ...flat, occurredAt: '0000-12-31T12:00:00Z' }],
   ['a time without a zone', { ...flat, occurredAt: '2026-01-31T12:00:00' }],
   ['a file that is not there', { file: join(folder, 'missing.json') }],
 ])('%s is wrong usage', async (_name, options) => {

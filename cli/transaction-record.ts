@@ -2,7 +2,8 @@
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { parseExactJson } from '#api/exact-json.ts'
-import { amountOf, asUsage, momentOf } from '#cli/options.ts'
+import { recordTime, recordTimeOf } from '#api/request.ts'
+import { amountOf, asUsage } from '#cli/options.ts'
 import { CLI_SOURCE } from '#cli/transaction-results.ts'
 import { containsCardNumber } from '#domain/transactions/card-numbers.ts'
 import { ConfigurationError } from '#platform/errors.ts'
@@ -133,7 +134,7 @@ function fieldsOf(options: TransactionOptions): Fields {
   }
   for (const [option, [name, field]] of Object.entries(TIME_FIELDS)) {
     const value = options[name]
-    if (value !== undefined) fields[field] = momentOf(value, option).getTime()
+    if (value !== undefined) fields[field] = recordTime(asUsage(() => recordTimeOf(value, option), value))
   }
   if (options.metadata !== undefined) fields.metadata = Object.fromEntries(options.metadata.map(pairOf))
   const postings = postingsOf(options)

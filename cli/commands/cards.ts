@@ -1,4 +1,4 @@
-/** `cards issue | block | unblock | cancel | show`. */
+/** `cards issue | set-limits | block | unblock | cancel | show`. */
 import type { Command } from 'commander'
 import { showAmount } from '#api/amounts.ts'
 import { addCommand, type CommandContext, type CommandResult } from '#cli/command.ts'
@@ -7,11 +7,17 @@ import { actorOf, amountOf, momentOf, type WriteOptions, waitMsOf, withWriteOpti
 import { type CardDetails, readCard } from '#platform/postgres/queries/read-card.ts'
 import { details } from '#cli/table.ts'
 import { changeResult, requireAccount } from '#cli/writes.ts'
-import { OperatingError } from '#platform/errors.ts'
+import { ConfigurationError, OperatingError } from '#platform/errors.ts'
+import type { ReadPool } from '#platform/postgres/pool.ts'
 
 interface IssueOptions extends WriteOptions {
   account: string
   expires?: string
+  transactionLimit?: string
+  dailyLimit?: string
+}
+
+interface LimitOptions extends WriteOptions {
   transactionLimit?: string
   dailyLimit?: string
 }
@@ -49,6 +55,33 @@ export function registerCards(program: Command): void {
         }
       }),
   })
+  addCommand<LimitOptions>(cards, {
+    usage: 'set-limits <token>',
+    audited: true,
+    summary: 'set what a card may spend; what is not named stays',
+    example: 'cards set-limits tok_alice_1 --daily-limit 250.00 --transaction-limit none',
+    configure: (command) =>
+      withWriteOptions(command)
+        .option('--transaction-limit <amount>', 'most in one transaction, in major units, or none')
+        .option('--daily-limit <amount>', 'most in one UTC day of ledger time, in major units, or none'),
+    run: (context, options, [token]) =>
+      change(context, options, token!, async ({ pool }) => {
+        const { transactionLimit, dailyLimit } = options
+        if (transactionLimit === undefined && dailyLimit === undefined) {
+          throw new ConfigurationError('expected --transaction-limit or --daily-limit, got neither')
+        }
+        const card = await requireCard(pool, token!)
+        const limit = (text: string | undefined, option: string, now: bigint | null) => {
+          if (text === undefined) return now
+          return text === 'none' ? null : amountOf(text, card.currency, option)
+        }
+        return {
+          action: 'set_limits',
+          transactionLimit: limit(transactionLimit, '--transaction-limit', card.transactionLimit),
+          dailyLimit: limit(dailyLimit, '--daily-limit', card.dailyLimit),
+        }
+      }),
+  })
   const changes = [
     ['block', 'let a card pay no more, until unblock'],
     ['unblock', 'let a blocked card pay again'],
@@ -71,11 +104,17 @@ export function registerCards(program: Command): void {
     example: 'cards show tok_alice_1',
     run: async (context, _options, [token]) => {
       const { pool } = await openReader(context)
-      const card = await readCard(pool, token!)
-      if (card === undefined) throw new OperatingError('card_not_found', 'there is no such card')
+      const card = await requireCard(pool, token!)
       return { json: showCard(card), text: cardText(card) }
     },
   })
+}
+
+/** @throws OperatingError `card_not_found` */
+async function requireCard(pool: ReadPool, token: string): Promise<CardDetails> {
+  const card = await readCard(pool, token)
+  if (card === undefined) throw new OperatingError('card_not_found', 'there is no such card')
+  return card
 }
 
 /** Publishes a change and shows the card as it then is. */

@@ -49,6 +49,7 @@ interface ListOptions extends PageOptions {
   status?: string
   kind?: TransactionKind
   account?: string
+  card?: string
 }
 
 /** Registers `transactions` and its subcommands. */
@@ -233,12 +234,14 @@ function addList(transactions: Command): void {
       withPageOptions(command)
         .option('--status <list>', `one or several of ${LISTED_STATUSES.join(', ')}`)
         .addOption(choice('--kind <kind>', 'only this kind', KINDS))
-        .option('--account <id>', "only what moved this account's money"),
+        .option('--account <id>', "only what moved this account's money")
+        .option('--card <token>', 'only what was asked for with this card'),
     run: async (context, options) => {
       const filters = {
         statuses: options.status === undefined ? undefined : statusesOf(options.status),
         kind: options.kind,
         accountId: options.account,
+        card: options.card,
       }
       const [limit, before] = [limitOf(options), afterOf(options, TRANSACTION_CURSOR_LENGTH)]
       const { pool, registry } = await openReader(context)

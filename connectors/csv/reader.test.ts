@@ -103,6 +103,25 @@ test('bytes that are no UTF-8, and lines without an end, are refused', async () 
   expect(await read(long)).toMatchObject({ problems: [[2, 'line_too_long']], rows: [[3, '2', '3']] })
 })
 
+test('text that no table could hold costs its line only', async () => {
+  expect(await read('a,b\n1,x\0y\n2,3\n')).toMatchObject({
+    problems: [[2, 'encoding_invalid']],
+    rows: [[3, '2', '3']],
+  })
+})
+
+test('a gzip file that was cut or damaged, and a folder, are told as such', async () => {
+  const zipped = gzipSync(`a,b\n${'1,2\n'.repeat(1_000)}`)
+  const isConfiguration = { code: 'configuration_invalid' }
+  await expect(read(zipped.subarray(0, zipped.length - 10))).rejects.toMatchObject(isConfiguration)
+  const damaged = Buffer.from(zipped)
+  damaged.fill(0xff, 12)
+  await expect(read(damaged)).rejects.toThrow(/expected a whole gzip file/)
+  await expect(async () => {
+    for await (const _block of readCsv(folder, FORMAT));
+  }).rejects.toMatchObject(isConfiguration)
+})
+
 test('a file that is not there, and one without a header', async () => {
   await expect(async () => {
     for await (const _block of readCsv(join(folder, 'missing.csv'), FORMAT));

@@ -71,6 +71,19 @@ export async function isGzip(path: string): Promise<boolean> {
   }
 }
 
+/** The file's bytes, unpacked. @throws ConfigurationError where it can't be read to its end */
+async function* bytesOf(path: string): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of await openStream(path)) yield chunk as Buffer
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException
+    const isDamaged = /^(Z_|ERR_ZLIB)/.test(code)
+    if (!isDamaged && !/^E[A-Z]+$/.test(code)) throw error
+    const expected = isDamaged ? 'a whole gzip file' : 'a readable file'
+    throw new ConfigurationError(`file: expected ${expected}, found ${path} (${message})`, { cause: error })
+  }
+}
+
 async function openStream(path: string): Promise<Readable> {
   const zipped = await isGzip(path)
   const file = createReadStream(path, { highWaterMark: 262_144 })
@@ -89,15 +102,15 @@ interface Line {
 
 /**
  * Reads the file from its start.
- * @throws ConfigurationError where the file can't be opened or has no header line.
+ * @throws ConfigurationError where the file can't be read, is a damaged or cut gzip file, or has no header line.
  */
 export async function* readCsv(path: string, format: CsvFormat): AsyncGenerator<CsvBlock> {
   const assembler = new BlockAssembler(format)
   const decoder = new TextDecoder(format.encoding)
   let rest = ''
   let lineNumber = 0
-  for await (const chunk of await openStream(path)) {
-    const lines = (rest + decoder.decode(chunk as Buffer, { stream: true })).split('\n')
+  for await (const chunk of bytesOf(path)) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
     rest = lines.pop() ?? ''
     for (const text of lines) assembler.add({ line: ++lineNumber, text: withoutReturn(text) })
     // A line that never ends must not fill the memory: keep enough of it to be refused as too long.
@@ -253,7 +266,8 @@ function problemOf(
   columns: number,
 ): CsvProblem['reason'] | undefined {
   if (fields === undefined) return 'quotes_invalid'
-  if (text.includes('\ufffd')) return 'encoding_invalid'
+  // Postgres holds no NUL: as a record it would be a dead letter.
+  if (text.includes('\ufffd') || text.includes('\0')) return 'encoding_invalid'
   // A delimiter at the line's end is common and harmless.
   const extra = fields.slice(columns)
   return fields.length < columns || extra.some((field) => field !== '') ? 'column_count' : undefined

@@ -20,6 +20,8 @@ export class RejectWriter {
   readonly path: string
   readonly byReason = new Map<string, number>()
   #stream: WriteStream | undefined
+  /** What writing failed with: it may come long after the line that was written. */
+  #failure: Error | undefined
   #count = 0
 
   constructor(path: string) {
@@ -34,17 +36,32 @@ export class RejectWriter {
   async add(rejected: RejectedLine): Promise<void> {
     this.#count += 1
     this.byReason.set(rejected.reason, (this.byReason.get(rejected.reason) ?? 0) + 1)
+    if (this.#failure !== undefined) throw this.#unwritable(this.#failure)
     this.#stream ??= await this.#open()
     const text = maskCardNumbers(rejected.text).slice(0, TEXT_LENGTH_MAX)
     if (!this.#stream.write(`${rejected.line},${rejected.reason},"${text.replaceAll('"', '""')}"\n`)) {
-      await once(this.#stream, 'drain')
+      await once(this.#stream, 'drain').catch((error: Error) => {
+        throw this.#unwritable(error)
+      })
     }
   }
 
+  /** Once more does nothing. @throws ConfigurationError where not all of it could be written */
   async close(): Promise<void> {
-    if (this.#stream === undefined) return
-    this.#stream.end()
-    await finished(this.#stream)
+    const stream = this.#stream
+    if (stream === undefined) return
+    this.#stream = undefined
+    stream.end()
+    await finished(stream).catch((error: Error) => {
+      throw this.#unwritable(error)
+    })
+  }
+
+  /** Gives the file up: what it failed with is told once. */
+  #unwritable(cause: Error): ConfigurationError {
+    this.#stream = undefined
+    const found = `${this.path} (${cause.message})`
+    return new ConfigurationError(`reject file: expected a writable path, found ${found}`, { cause })
   }
 
   async #open(): Promise<WriteStream> {
@@ -52,11 +69,12 @@ export class RejectWriter {
     try {
       await once(stream, 'open')
     } catch (error) {
-      throw new ConfigurationError(
-        `reject file: expected a writable path, found ${this.path} (${(error as Error).message})`,
-        { cause: error },
-      )
+      throw this.#unwritable(error as Error)
     }
+    // Without a listener a full disk would end the process.
+    stream.on('error', (error) => {
+      this.#failure ??= error
+    })
     stream.write('line,reason,text\n')
     return stream
   }

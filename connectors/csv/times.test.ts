@@ -11,6 +11,12 @@ test.each<[string, string, string, number | null]>([
   ['epoch_ms', 'UTC', ' 1522540818123 ', 1522540818123],
   ['epoch_s', 'UTC', '2018-04-01', null],
   ['epoch_s', 'UTC', '9999999999999999', null],
+  // Milliseconds read as seconds: the year 50217.
+  ['epoch_s', 'UTC', '1522540818123', null],
+  ['epoch_ms', 'UTC', '253402300799999', 253402300799999],
+  ['epoch_ms', 'UTC', '253402300800000', null],
+  ['iso', 'UTC', '0000-12-31', null],
+  ['iso', 'UTC', '9999-12-31T23:59:59-01:00', null],
   ['iso', 'UTC', '2018-04-01', at('2018-04-01T00:00:00Z')],
   ['iso', 'UTC', '2018-04-01T12:34:56.789Z', at('2018-04-01T12:34:56.789Z')],
   ['iso', 'UTC', '2018-04-01 12:34', at('2018-04-01T12:34:00Z')],

@@ -1,4 +1,5 @@
 /** Times as files write them (epoch, ISO 8601, dd.mm.yyyy and the like, with zones) to milliseconds since 1970 UTC. */
+import { TIME_MAX_MS, TIME_MIN_MS } from '#domain/transactions/limits.ts'
 import { ConfigurationError } from '#platform/errors.ts'
 
 /** How a column writes times. */
@@ -12,8 +13,6 @@ export interface TimeFormat {
 /** Text to milliseconds since 1970 UTC; null where it isn't a time of this format. */
 export type TimeReader = (text: string) => number | null
 
-/** The range of ECMAScript's Date, ms. */
-const TIME_MS_MAX = 8.64e15
 const HOUR_MS = 3_600_000
 /** Distinct hours whose zone offset is remembered: a year's worth and more. */
 const OFFSET_CACHE_MAX = 20_000
@@ -35,8 +34,12 @@ function epoch(text: string, unitMs: number): number | null {
   const trimmed = text.trim()
   if (!/^-?\d{1,16}(?:\.\d{1,9})?$/.test(trimmed)) return null
   const time = Math.round(Number(trimmed) * unitMs)
-  return Math.abs(time) <= TIME_MS_MAX ? time : null
+  return withinYears(time)
 }
+
+/** Beyond these years the ledger takes no time: milliseconds read as seconds would all end as dead letters. */
+const withinYears = (timeMs: number): number | null =>
+  timeMs >= TIME_MIN_MS && timeMs <= TIME_MAX_MS ? timeMs : null
 
 /** Local wall-clock time (as if it were UTC, ms) to the zone's offset from UTC at that moment, ms. */
 type ZoneOffset = (localMs: number) => number
@@ -66,7 +69,7 @@ function calendarReader(pattern: string, offsetOf: ZoneOffset, path: string): Ti
     const local = localTime(year, Number(match[monthAt!]), Number(match[dayAt!]), match.slice(4, 8))
     if (local === null) return null
     const zone = match[8]
-    return local - (zone === undefined ? offsetOf(local) : fixedOffset(zone))
+    return withinYears(local - (zone === undefined ? offsetOf(local) : fixedOffset(zone)))
   }
 }
 

@@ -1,7 +1,9 @@
 /** Amounts and records at the edge of what is accepted: each gets an outcome, and none can stop the ledger. */
 import { expect, it } from 'vitest'
+import { POSTINGS_MAX } from '../transactions/limits.ts'
 import { cardChange } from '../transactions/testing/fixtures.ts'
 import type { CardInput, LedgerInput } from './inputs.ts'
+import { DECISION_BOUNDS } from './state.ts'
 import { account, external, MemoryLedger, posting, transaction } from './testing/memory-ledger.ts'
 
 const LARGEST = 1_000_000_000_000_000n
@@ -54,6 +56,10 @@ it("a card's sums stay within 64 bits however often it is used", () => {
   card.spent = 0n
   expect(outcomeOf(ledger, use('spend today', move('world', 'alice')))).toBe('applied')
   for (const sum of [card.spent, card.reserved, card.dayAmount]) expect(sum).toBeLessThanOrEqual(INT8_MAX)
+})
+
+it('what one batch may expire is bounded whatever the holds are: the head is held for that long', () => {
+  expect(DECISION_BOUNDS.expiriesMax * POSTINGS_MAX).toBeLessThanOrEqual(20_000)
 })
 
 it('a record in conflict leaves a letter of bounded size, however large it is', () => {

@@ -27,5 +27,8 @@ export const HORIZON_RULES = ['history_horizon', 'id_horizon'] as const
  */
 export const HORIZON_MIN_MS = { history_horizon: 31 * 86_400_000, id_horizon: EXPIRY_AHEAD_MAX_MS } as const
 export const HORIZON_MAX_MS = 36_525 * 86_400_000
+/** The years 1 to 9999: what Postgres, ISO 8601 and a Date all can say. */
+export const TIME_MIN_MS = -62_135_596_800_000
+export const TIME_MAX_MS = 253_402_300_799_999
 /** Windows that velocity rules may look at, ms. */
 export const VELOCITY_WINDOWS_MS: readonly number[] = [3_600_000, 86_400_000]

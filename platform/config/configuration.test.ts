@@ -60,11 +60,13 @@ describe('complaints', () => {
       API_PORT: '70000',
       LOG_LEVEL: 'loud',
       COMPAT_OPEN_ACCOUNTS: 'yes',
+      COMPAT_CURRENCY: 'EUX',
     })
     expect(message).toMatch(/LEDGER: expected a lower-case letter.*got "Main"/)
     expect(message).toContain('API_PORT: expected a whole number from 0 to 65535, got "70000"')
     expect(message).toMatch(/LOG_LEVEL: expected one of trace.*got "loud"/)
     expect(message).toContain('COMPAT_OPEN_ACCOUNTS: expected true or false, got "yes"')
+    expect(message).toMatch(/COMPAT_CURRENCY: expected an ISO 4217 code.*got "EUX"/)
   })
 
   test.each([

@@ -2,6 +2,7 @@
  * All configuration, read once at start and checked as a whole: values, and the relations between them. docs/configuration.md
  * lists the keys. A wrong value or relation stops the start with a message that says what was expected and what was found.
  */
+import { currencyByCode } from '#domain/money/currency.ts'
 import { type ArchiveConfiguration, readArchive } from '#platform/config/archive.ts'
 import type { Environment } from '#platform/config/environment.ts'
 import { ConfigurationReader } from '#platform/config/reader.ts'
@@ -303,12 +304,16 @@ function readEngine(reader: ConfigurationReader): EngineConfiguration {
 }
 
 function readCompatibility(reader: ConfigurationReader): CompatibilityConfiguration {
+  const currency = reader.optional('COMPAT_CURRENCY') ?? 'USD'
+  if (currencyByCode(currency) === undefined) {
+    reader.complain(
+      'COMPAT_CURRENCY',
+      'an ISO 4217 code (three capital letters) of a currency with minor units',
+      JSON.stringify(currency),
+    )
+  }
   return {
-    currency: reader.text('COMPAT_CURRENCY', {
-      fallback: 'USD',
-      pattern: /^[A-Z]{3}$/,
-      expected: 'an ISO 4217 code (three capital letters)',
-    }),
+    currency,
     sourceAccount: reader.text('COMPAT_SOURCE_ACCOUNT', {
       fallback: 'external:funding',
       pattern: /^[\x21-\x7e]{1,64}$/,

@@ -14,6 +14,9 @@ export interface EnginePoolOptions {
 }
 
 const INT8_OID = 20
+const STATEMENT_TIMEOUT_MS = 30_000
+/** The server answers first, unless it is gone or cut off: then nothing would ever come. */
+const ANSWER_MARGIN_MS = 1_000
 
 /** int8 as bigint; everything else as pg gives it. */
 const types = {
@@ -25,11 +28,14 @@ const types = {
 
 /** Makes a pool; connections are opened when needed. */
 export const makeEnginePool = (postgres: PostgresConfiguration, options: EnginePoolOptions): EnginePool => {
+  const { statementTimeoutMs = STATEMENT_TIMEOUT_MS } = options
   const pool = new pg.Pool({
     ...clientSettings(postgres, options),
     max: options.connectionsMax,
     idleTimeoutMillis: 30_000,
-    statement_timeout: options.statementTimeoutMs ?? 30_000,
+    statement_timeout: statementTimeoutMs,
+    query_timeout: statementTimeoutMs + ANSWER_MARGIN_MS,
+    keepAlive: true,
     types,
   })
   // An idle connection that breaks is replaced; without a listener it would end the process.

@@ -14,6 +14,7 @@ import type {
   Tick,
   TransactionCommand,
 } from '#domain/transactions/command.ts'
+import { TIME_MAX_MS, TIME_MIN_MS } from '#domain/transactions/limits.ts'
 import { traceHeaderOf } from '#platform/observability/trace.ts'
 import { type RawRecord, Unreadable } from './unreadable.ts'
 
@@ -30,10 +31,6 @@ export const INGEST_TOPIC_NAMES = [
 export type IngestTopicName = (typeof INGEST_TOPIC_NAMES)[number]
 
 export type DecodedValue = Record<string, unknown>
-
-/** The years 1 to 9999: what Postgres, ISO 8601 and a Date all can say. */
-const TIME_MIN_MS = -62_135_596_800_000
-const TIME_MAX_MS = 253_402_300_799_999
 
 /** The input of a decoded record. @throws Unreadable `encoding_invalid` or `schema_mismatch` */
 export const inputOf = (record: RawRecord, value: DecodedValue): LedgerInput => {

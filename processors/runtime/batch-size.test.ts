@@ -37,6 +37,12 @@ describe('the batch size', () => {
     expect(size.current).toBe(50)
   })
 
+  it('stays below a most that is less than its least', () => {
+    const size = new BatchSize({ ...BOUNDS, recordsMax: 10 })
+    size.shrink()
+    expect(size.current).toBe(10)
+  })
+
   it('halves after a batch that failed, and recovers', () => {
     const size = new BatchSize(BOUNDS)
     size.shrink()

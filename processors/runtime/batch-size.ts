@@ -31,6 +31,8 @@ export class BatchSize {
 
   /** After a batch that timed out or was refused for its size. */
   shrink(): void {
-    this.records = Math.max(this.bounds.recordsMin, Math.floor(this.records / 2))
+    const { recordsMin, recordsMax } = this.bounds
+    // The most is what an operator configures: it may lie below the least.
+    this.records = Math.min(recordsMax, Math.max(recordsMin, Math.floor(this.records / 2)))
   }
 }

@@ -71,6 +71,7 @@ function isAsWanted(account: AccountDetails | undefined, change: AccountChange):
         account.currency === change.currency &&
         account.accountClass === change.accountClass &&
         account.normalSide === change.normalSide &&
+        account.reversalMayOverdraw === change.reversalMayOverdraw &&
         account.limited === change.limited &&
         account.overdraftLimit === change.overdraftLimit
       )

@@ -53,6 +53,7 @@ test.each([
     txn_id: 't1',
     status: word,
     ...(status === 'rejected' ? { reason: 'insufficient_funds' } : {}),
+    ...(status === 'held' ? { reason: 'held_for_review' } : {}),
   })
   expect(published).toHaveLength(1)
   expect(expired).toMatchObject([[['alice', 'bob'], { sequence: 7n, timeline: 1n }]])

@@ -20,6 +20,7 @@ import {
 } from '#api/schemas.ts'
 import { KINDS } from '#domain/transactions/outcomes.ts'
 import { REASON_TEXTS } from '#domain/transactions/reason-texts.ts'
+import { INGEST_TOPICS } from '#schemas/topics.ts'
 import type { StoredOutcome } from '#platform/postgres/queries/read-outcomes.ts'
 
 const nullableText = (lengthMax: number) => ({ type: ['string', 'null'], maxLength: lengthMax })
@@ -86,7 +87,7 @@ const bodySchema = {
       additionalProperties: false,
       required: ['topic', 'partition', 'offset'],
       properties: {
-        topic: { type: 'string', maxLength: 100 },
+        topic: { type: 'string', enum: INGEST_TOPICS.map(({ name }) => name) },
         partition: { type: 'integer', minimum: 0, maximum: 2 ** 31 - 1 },
         offset: { type: ['string', 'integer'], pattern: '^[0-9]{1,18}$', minimum: 0 },
       },
@@ -124,6 +125,9 @@ const factsOf = ({ command }: TransactionRequest, outcome: StoredOutcome) => ({
   sequence: outcome.sequence.toString(),
   recorded_at: outcome.recordedAt.toISOString(),
 })
+
+/** Why a held transaction isn't done yet: older clients look for a reason. Which rules hold it, the transaction says. */
+const HELD_REASON = 'held_for_review'
 
 /** Whoever refuses, this gateway or the ledger: one shape, whose code is the reason. */
 const rejection = (request: TransactionRequest, outcome: StoredOutcome): Problem => {
@@ -170,7 +174,8 @@ export function registerPostTransactions(
     }
     if (outcome.status === 'rejected') throw rejection(transaction, outcome)
     const body = { ...factsOf(transaction, outcome), status: shownStatus(outcome.status) }
-    return await reply.status(outcome.status === 'held' ? wait.heldStatus : 200).send(body)
+    if (outcome.status !== 'held') return await reply.status(200).send(body)
+    return await reply.status(wait.heldStatus).send({ ...body, reason: HELD_REASON })
   }
 
   app.post<{ Body: TransactionBody }>(

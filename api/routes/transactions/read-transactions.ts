@@ -34,6 +34,7 @@ interface ListQuery {
   status?: string
   kind?: TransactionKind
   account?: string
+  card?: string
   source?: string
   reason?: ReasonCode
   from?: string
@@ -223,6 +224,12 @@ export function registerReadTransactions(
             },
             kind: { type: 'string', enum: KINDS, description: 'Only this kind.' },
             account: { ...accountIdSchema, description: 'Only what moved this account’s money.' },
+            card: {
+              type: 'string',
+              minLength: 1,
+              maxLength: 64,
+              description: 'Only with this card (a token).',
+            },
             source: { type: 'string', maxLength: 64, description: 'Only from this system.' },
             reason: { type: 'string', enum: REASONS, description: 'Only rejected for this reason.' },
             from: { ...timeSchema, description: 'Recorded at or after.' },

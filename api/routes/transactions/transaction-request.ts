@@ -4,7 +4,7 @@ import { readAmount } from '#api/amounts.ts'
 import type { ApiOptions } from '#api/dependencies.ts'
 import type { IngestRecord } from '#api/gateway/ingest-gateway.ts'
 import { Problem } from '#api/problem.ts'
-import { timeOf } from '#api/request.ts'
+import { recordTime, recordTimeOf } from '#api/request.ts'
 import { currencyByCode } from '#domain/money/currency.ts'
 import { contentHash, transactionKey } from '#domain/transactions/canonical.ts'
 import type { Position, Posting, TransactionCommand } from '#domain/transactions/command.ts'
@@ -118,14 +118,15 @@ function requestOf(
   }
   const reason = validateTransaction(command, NO_CLOCK)
   if (reason !== null) throw refused(reason, propertyOf(reason, command, body))
-  const { occurredAt, ...rest } = command
+  const { occurredAt, valueTime, expiresAt, ...others } = command
+  const rest = { ...others, valueTime: shownTime(valueTime), expiresAt: shownTime(expiresAt) }
   return {
     command,
     occurredAtGiven: occurredAtMs !== null,
     key: transactionKey(command.source, command.id),
     idGiven,
     mayOpenAccounts,
-    record: occurredAtMs === null ? rest : { ...rest, occurredAt },
+    record: occurredAtMs === null ? rest : { ...rest, occurredAt: recordTime(occurredAt) },
   }
 }
 
@@ -253,5 +254,8 @@ function afterOf(after: TransactionBody['after']): Position | null {
 
 function timeMs(time: Time | null | undefined, field: string): number | null {
   if (time === undefined || time === null) return null
-  return typeof time === 'number' ? time : timeOf(time, field).getTime()
+  return recordTimeOf(time, field)
 }
+
+const shownTime = (timeMs: number | null): number | string | null =>
+  timeMs === null ? null : recordTime(timeMs)

@@ -28,6 +28,8 @@ export interface TransactionFilters {
   readonly source?: string | undefined
   /** Only transactions that moved this account's money. */
   readonly accountId?: string | undefined
+  /** Only transactions that were asked for with this card, or belong to one that was (a capture, a reversal). */
+  readonly card?: string | undefined
   /** Recorded at or after, before. */
   readonly from?: Date | undefined
   readonly to?: Date | undefined
@@ -103,7 +105,7 @@ export async function listTransactions(
   const limitPlace = `$${values.length}`
   if (options.filters.accountId === undefined) {
     const text = `select ${COLUMNS}, null as window_rows from transactions t ${LATEST}
-      where t.sequence <= $1 and (t.sequence, t.index) < ($1, $2) and t.cause = 0 and t.status <> ${DUPLICATE_CODE}
+      where t.sequence <= $1 and (t.sequence, t.index) < ($1, $2::bigint) and t.cause = 0 and t.status <> ${DUPLICATE_CODE}
         ${conditions} order by t.sequence desc, t.index desc limit ${limitPlace}`
     return pageFrom(await pool.query<Row>({ text }, values), options.limit)
   }
@@ -127,7 +129,7 @@ function accountText(places: {
   const { conditions, limitPlace, accountPlace, windowPlace } = places
   const side = (column: string) => `(select sequence, index, recorded_at from postings
       where ${column} = (select account_no from accounts where account_id = ${accountPlace})
-        and sequence <= $1 and (sequence, index) < ($1, $2)
+        and sequence <= $1 and (sequence, index) < ($1, $2::bigint)
       order by sequence desc, index desc limit ${windowPlace})`
   return `with seen as (${side('debit_no')} union all ${side('credit_no')}
       order by sequence desc, index desc limit ${windowPlace}),
@@ -153,6 +155,9 @@ function conditionsOf(filters: TransactionFilters, values: SqlValue[]): string {
     add(reasonCode(filters.reason), (place) => `coalesce(n.reason, t.reason) = ${place}`)
   }
   if (filters.source !== undefined) add(filters.source, (place) => `t.source = ${place}`)
+  if (filters.card !== undefined) {
+    add(filters.card, (place) => `t.card_no = (select card_no from cards where card = ${place})`)
+  }
   if (filters.from !== undefined) add(filters.from, (place) => `t.recorded_at >= ${place}`)
   if (filters.to !== undefined) add(filters.to, (place) => `t.recorded_at < ${place}`)
   return conditions.join(' ')

@@ -168,6 +168,15 @@ test('transactions are listed newest first, one a transaction, as they are now',
   expect(items[4]?.postings).toEqual([])
 })
 
+test('a cursor that nobody gave out, whatever its numbers, is a place like any other', async () => {
+  const far = 2n ** 63n - 1n
+  const listed = await listTransactions(pool, { filters: {}, before: [1n, far], limit: 2 })
+  expect(listed.items.length).toBeLessThanOrEqual(2)
+  await listTransactions(pool, { filters: { accountId: 'alice' }, before: [far, far], limit: 2 })
+  const entries = await readEntries(pool, { accountId: 'alice', before: [far, far, far], limit: 1 })
+  expect(entries.items.map(({ transactionId }) => transactionId)).toEqual(['capture'])
+})
+
 test('filters', async () => {
   expect(await list({ statuses: ['held'] })).toEqual(['waiting'])
   expect(await list({ statuses: ['applied'] })).toEqual(['capture', 'held', 'split', 'fund'])

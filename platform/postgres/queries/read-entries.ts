@@ -49,7 +49,7 @@ const side = (name: 'debit' | 'credit', other: 'debit' | 'credit', offset: 0 | 1
      ${name}_posted as posted_after, ${other}_no as counterparty_no, value_at
    from postings
    where ${name}_no = (select account_no from accounts where account_id = $1)
-     and sequence <= $2 and (sequence, index, posting * 2 + ${offset}) < ($2, $3, $4)
+     and sequence <= $2 and (sequence, index, posting * 2 + ${offset}) < ($2, $3::bigint, $4::bigint)
    order by sequence desc, index desc, posting desc limit $5)`
 
 const TEXT = `with page as (${side('debit', 'credit', 0)} union all ${side('credit', 'debit', 1)}
