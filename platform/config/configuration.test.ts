@@ -94,6 +94,10 @@ describe('complaints', () => {
     expect(complaint(environment)).toContain(expected)
   })
 
+  test.each(['broker', 'broker:99999', 'broker:0', 'a:9092,b', 'a b:9092'])('%o names no brokers', (text) => {
+    expect(complaint({ KAFKA_BROKERS: text })).toContain('KAFKA_BROKERS: expected host:port')
+  })
+
   test.each(['1.5', '-1', '1e3', '0x10', ' 5', '99999999999999999999'])('%o is no whole number', (value) => {
     expect(complaint({ BATCH_RECORDS_MAX: value })).toContain('BATCH_RECORDS_MAX')
   })

@@ -201,8 +201,11 @@ function readBrokers(reader: ConfigurationReader, local: LocalEndpoints): string
     return []
   }
   const brokers = text.split(',').map((broker) => broker.trim())
-  const wrong = brokers.filter((broker) => !/^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):\d{1,5}$/.test(broker))
-  if (wrong.length > 0)
+  const isAddress = (broker: string): boolean => {
+    const port = /^(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/.exec(broker)?.[1]
+    return port !== undefined && Number(port) >= 1 && Number(port) <= 65_535
+  }
+  if (!brokers.every(isAddress))
     reader.complain('KAFKA_BROKERS', 'host:port, several with commas', JSON.stringify(text))
   return brokers
 }

@@ -81,10 +81,14 @@ export const int2Array = (values: readonly (number | null)[]): Buffer =>
 export const boolArray = (values: readonly boolean[]): Buffer =>
   fixed(OID.bool, 1, values, (buffer, value, at) => buffer.writeUInt8(value ? 1 : 0, at))
 
+/** Beyond some 285 years from 2000 a double has no microseconds any more: such a row would differ from its own record. */
+const microseconds = (ms: number): bigint | number =>
+  Number.isSafeInteger(ms * 1000) ? ms * 1000 : BigInt(ms) * 1000n
+
 /** timestamptz[] from milliseconds since 1970 UTC. */
 export const timestampArray = (valuesMs: readonly (number | null)[]): Buffer =>
   fixed(OID.timestamptz, 8, valuesMs, (buffer, value, at) =>
-    writeInt8(buffer, (value - POSTGRES_EPOCH_MS) * 1000, at),
+    writeInt8(buffer, microseconds(value - POSTGRES_EPOCH_MS), at),
   )
 
 /** uuid[] from 32 hexadecimal digits each. */
