@@ -163,3 +163,25 @@ describe('a partition whose records retention has deleted', () => {
     })
   })
 })
+
+describe('a position that was set back', () => {
+  it('is followed by a replay and a recovery from the archive, though the topic has let go of what was read', async () => {
+    fixture.incidents.length = 0
+    const back = ['positions', 'move', 'transactions:4', '--to', 'start', '--reason', 'again', '--yes']
+    expect(await run<object>([...back, '--wait', '60'], 0)).toMatchObject({ from: '9', next_offset: '0' })
+    await fixture.applied(await publish(4, ['b9', 'b10']))
+    expect((await applied()).filter((id) => id === 'b10')).toHaveLength(1)
+    await fixture.published()
+    await fixture.stop()
+    await run(['archive', 'run', '--once'], 0)
+    expect(await run<object>(['archive', 'verify'], 0)).toMatchObject({ ok: true })
+    await fixture.admin.deleteRecords(fixture.topic('transactions'), new Map([[4, 10n]]))
+    const replayed = await run<{ digest: string }>(['audit', 'replay'], 0)
+    expect(replayed).toMatchObject({ differences: 0 })
+    expect(await run<object>(['audit', 'verify'], 0)).toMatchObject({ ok: true })
+    const { schema } = testConfiguration('', { LEDGER: ledger }).postgres
+    await fixture.ledger.pool.query(`drop schema "${schema}" cascade`)
+    expect(await run<object>(['recover'], 0)).toMatchObject({ digest: replayed.digest })
+    expect(await run<object>(['audit', 'verify'], 0)).toMatchObject({ ok: true })
+  })
+})

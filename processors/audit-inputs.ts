@@ -56,6 +56,11 @@ const withArchive = async (
   const starts = await logStarts(kafka, topicPrefix, ranges)
   return {
     async *read(range) {
+      // What was read before the position was set back: the topic may be another one by now.
+      if (isSetBackLater(range, ranges) && (await archive.archivedUpTo(range)) >= range.next) {
+        yield* archive.records(range)
+        return
+      }
       const isHere = range.cluster === clusterId
       const start = isHere ? starts.get(`${range.topic}:${range.partition}`) : undefined
       const middle = start === undefined || start > range.next ? range.next : start
@@ -76,6 +81,16 @@ const withArchive = async (
     },
   }
 }
+
+const isSetBackLater = (range: RecordRange, ranges: readonly RecordRange[]): boolean =>
+  ranges.some(
+    ({ cluster, topic, partition, from, batches }) =>
+      cluster === range.cluster &&
+      topic === range.topic &&
+      partition === range.partition &&
+      batches.first > range.batches.last &&
+      from < range.next,
+  )
 
 /** Where the topics' partitions begin by now. */
 const logStarts = async (

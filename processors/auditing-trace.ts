@@ -33,6 +33,7 @@ import { TOPICS, type TopicDefinition } from '#schemas/topics.ts'
 import { Archive } from './archive/archive.ts'
 import { topicRecords } from './archive/open-archiver.ts'
 import { joinedSource } from './archive/sources.ts'
+import { batchAlone } from './runtime/batch-span.ts'
 import { findOutput, type OutputPartition } from './audit/trace/output-finder.ts'
 
 /** The record that brought a decision, as its producer sent it. */
@@ -202,7 +203,8 @@ export class Tracer {
   private async input(decision: StoredDecision, cluster: string): Promise<TracedInput> {
     const { topic, partition, offset } = decision
     const place = { topic, partition, offset }
-    const range = { cluster, topic, partition, from: offset, next: offset + 1n }
+    const batches = batchAlone(decision.sequence)
+    const range = { cluster, topic, partition, from: offset, next: offset + 1n, batches }
     if (this.archive !== null && !this.isArchiveOpen) {
       await this.archive.refresh()
       this.isArchiveOpen = true

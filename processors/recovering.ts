@@ -8,6 +8,7 @@ import { FencedProducer } from '#platform/kafka/fenced-producer.ts'
 import { RangeReader } from '#platform/kafka/range-reader.ts'
 import { openStorage } from '#platform/object-storage/open-storage.ts'
 import type { Logger } from '#platform/observability/logger.ts'
+import { ArchiveProgress } from '#platform/postgres/archive-progress.ts'
 import { AuditLog, type StoredAuditEntry } from '#platform/postgres/audit-log.ts'
 import { type EnginePool, makeEnginePool } from '#platform/postgres/engine-pool.ts'
 import { Lease } from '#platform/postgres/lease.ts'
@@ -143,7 +144,7 @@ class Recovery {
     await this.prepare(plan)
     const found = (await this.store.read())!
     this.options.onPlan({ from: found.sequence, to: plan.last })
-    const ranges = await this.openRanges(plan)
+    await this.openPositions(plan)
     const recovered = await recoverBatches(
       {
         history,
@@ -159,7 +160,7 @@ class Recovery {
         },
         signal: this.options.signal,
       },
-      ranges,
+      plan.ranges,
     )
     if (recovered.last < published) {
       throw new IncidentError(
@@ -180,8 +181,16 @@ class Recovery {
     await this.store.setTurns(clusterId)
     const positions = await this.store.positions(clusterId)
     const counted = INGEST_TOPICS.map(({ name }) => name).filter((name) => name !== TOPICS.ticks.name)
-    const waiting = await countWaiting(this.records, clusterId, await this.logs(counted), positions)
+    const waiting = await countWaiting(
+      this.records,
+      clusterId,
+      await this.logs(counted),
+      positions,
+      recovered.last + 1n,
+    )
     const auditLog = await this.restoreAuditLog()
+    const archived = await this.archive?.last()
+    if (archived != null) await new ArchiveProgress(this.pool).note(this.archive!.progressOf(archived))
     await this.store.finish({ timeline, published })
     const { sequence, hash } = (await this.store.read())!
     return {
@@ -301,30 +310,23 @@ class Recovery {
   }
 
   /**
-   * What the batches read of each partition, but what the database has applied; and offset rows for all of them, as for those
-   * that nothing was read of: they stand where the log begins, as when they were taken first.
+   * Offset rows for all partitions that the batches read, as for those that nothing was read of: they stand where the log begins,
+   * as when they were taken first.
    */
-  private async openRanges(plan: HistoryPlan): Promise<HistoryPlan['ranges']> {
-    const opened: HistoryPlan['ranges'][number][] = []
+  private async openPositions(plan: HistoryPlan): Promise<void> {
     for (const cluster of new Set(plan.ranges.map((range) => range.cluster))) {
       const own = plan.ranges.filter((range) => range.cluster === cluster)
       await this.store.addPartitions(cluster, own)
-      const positions = await this.store.positions(cluster)
-      for (const range of own) {
-        const from = positions.get(`${range.topic}:${range.partition}`)!
-        opened.push({ ...range, from: later(from, range.from) })
-      }
     }
     const { clusterId } = this.options.configuration.ledger
     const clusters = new Set([...plan.ranges.map(({ cluster }) => cluster), ...(await this.store.clusters())])
     // Elsewhere, what was read of a partition must be found on this cluster first.
-    if (clusters.size !== 1 || !clusters.has(clusterId)) return opened
+    if (clusters.size !== 1 || !clusters.has(clusterId)) return
     const logs = await this.logs(INGEST_TOPICS.map(({ name }) => name))
     await this.store.addPartitions(
       clusterId,
       logs.map(({ topic, partition, start }) => ({ topic, partition, from: start })),
     )
-    return opened
   }
 
   private async batchTopic(): Promise<BatchTopic> {

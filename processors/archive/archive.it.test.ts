@@ -102,16 +102,15 @@ afterAll(async () => {
 /** The ranges that all batches together read, by their partition. */
 const rangesOf = async (): Promise<RecordRange[]> => {
   const ranges = new Map<string, RecordRange>()
-  for (const { header } of await fixture.ledger.batches()) {
+  for (const { header, sequence } of await fixture.ledger.batches()) {
     const { sources } = JSON.parse(header.toString()) as BatchHeader
     for (const { topic, partition, from, next } of sources) {
       const before = ranges.get(`${topic}:${partition}`)
       ranges.set(`${topic}:${partition}`, {
-        cluster,
-        topic,
-        partition,
+        ...{ cluster, topic, partition },
         from: before?.from ?? BigInt(from),
         next: BigInt(next),
+        batches: { first: before?.batches.first ?? sequence, last: sequence },
       })
     }
   }
@@ -263,7 +262,8 @@ describe('records', () => {
     }
     await expect(readAll(topics)).rejects.toMatchObject({ code: 'records_gone' })
     expect(await readAll(joinedSource(archive, topics))).toEqual(fromTopics)
-    const range = { cluster, topic: 'transactions', partition: 0, from: 123n, next: 321n }
+    const batches = { first: 1n, last: (await fixture.ledger.store.readHead()).sequence }
+    const range = { cluster, topic: 'transactions', partition: 0, from: 123n, next: 321n, batches }
     const part: Plain[] = []
     for await (const chunk of archive.records(range)) part.push(...chunk.map(plain))
     const expected = fromTopics['transactions:0']!.filter(

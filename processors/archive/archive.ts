@@ -4,11 +4,13 @@ import { OperatingError } from '#platform/errors.ts'
 import type { IngestRecord } from '#platform/kafka/ingest-record.ts'
 import { type ObjectStorage, readWhole } from '#platform/object-storage/object-storage.ts'
 import type { StoredAuditEntry } from '#platform/postgres/audit-log.ts'
+import type { ArchivedThrough } from '#platform/postgres/archive-progress.ts'
 import type { AuditLogAnchor } from '#platform/postgres/audit-log-check.ts'
 import type { StoredBatch } from '#platform/postgres/batch-store.ts'
 import { readAvroFile } from '#platform/schema-registry/avro-container.ts'
 import {
   type ArchivedBatchValue,
+  type ArchivedRecords,
   type ArchivedRecordValue,
   archiveKeys,
   type Manifest,
@@ -79,6 +81,16 @@ export class Archive {
     return this.newest === 0 ? null : await this.manifest(this.newest)
   }
 
+  /** What the database notes of a manifest that is stored. */
+  progressOf({ manifest, hash }: KeptManifest): ArchivedThrough {
+    return {
+      sequence: BigInt(manifest.batches.last),
+      manifest: manifest.number,
+      manifestHash: Buffer.from(hash, 'hex'),
+      location: this.storage.location,
+    }
+  }
+
   /** All manifests as of the last `refresh`, in order; each must hold the hash of the one before. @throws OperatingError `archive_damaged` */
   async *manifests(from = 1): AsyncGenerator<KeptManifest> {
     let previous = from === 1 ? null : (await this.manifest(from - 1)).hash
@@ -147,26 +159,23 @@ export class Archive {
     if (found !== part.count) throw damaged(part.file, `expected ${part.count} entries, found ${found}`)
   }
 
-  /** How far a partition is archived: the next offset; 0 where nothing of it is. */
-  async archivedUpTo({
-    cluster,
-    topic,
-    partition,
-  }: Pick<RecordRange, 'cluster' | 'topic' | 'partition'>): Promise<bigint> {
-    const last = await this.last()
-    return positionIn(last?.manifest, cluster, `${topic}:${partition}`)
+  /** How far a range is archived: the next offset; where it begins if nothing of it is. */
+  async archivedUpTo({ cluster, topic, partition, from, next, batches }: RecordRange): Promise<bigint> {
+    const last = (await this.last())?.manifest
+    if (last === undefined || BigInt(last.batches.last) < batches.first) return from
+    if (BigInt(last.batches.last) >= batches.last) return next
+    // The archive ends while it is read.
+    const reached = BigInt(last.positions[cluster]?.[`${topic}:${partition}`] ?? 0)
+    if (reached < from) return from
+    return reached < next ? reached : next
   }
 
   /** The records of a range, as far as they are archived, in chunks of bounded size. */
-  async *records({ cluster, topic, partition, from, next }: RecordRange): AsyncGenerator<IngestRecord[]> {
-    const start = await this.firstWhere((m) => positionIn(m, cluster, `${topic}:${partition}`) > from)
-    if (start === null) return
+  async *records(range: RecordRange): AsyncGenerator<IngestRecord[]> {
+    const { topic, partition, from, next } = range
     let chunk: IngestRecord[] = []
     let bytes = 0
-    for await (const { manifest } of this.manifests(start)) {
-      const part = manifest.records.find((each) => each.topic === topic && each.partition === partition)
-      if (part === undefined || manifest.cluster !== cluster) continue
-      if (BigInt(part.from) >= next) break
+    for await (const part of this.partsOf(range)) {
       if (part.file === null) continue
       let count = 0
       for await (const value of this.values<ArchivedRecordValue>(part.file)) {
@@ -181,13 +190,29 @@ export class Archive {
         chunk = []
         bytes = 0
       }
-      const isWhole = BigInt(part.next) <= next
-      if (isWhole && count !== part.count) {
+      if (BigInt(part.next) <= next && count !== part.count) {
         throw damaged(part.file, `expected ${part.count} records, found ${count}`)
       }
-      if (!isWhole) break
     }
     if (chunk.length > 0) yield chunk
+  }
+
+  /** The parts that hold a range, as far as it is archived: each begins where the one before ended. */
+  private async *partsOf(range: RecordRange): AsyncGenerator<ArchivedRecords> {
+    const { cluster, topic, partition, from, next } = range
+    const start = await this.firstWhere(({ batches }) => BigInt(batches.last) >= range.batches.first)
+    if (start === null) return
+    let reached: bigint | null = null
+    for await (const { manifest } of this.manifests(start)) {
+      if (manifest.cluster !== cluster) continue
+      const part = manifest.records.find((each) => each.topic === topic && each.partition === partition)
+      if (part === undefined) continue
+      // It begins behind the range, or was read after the position was set anew.
+      if (reached === null ? BigInt(part.from) > from : BigInt(part.from) !== reached) return
+      reached = BigInt(part.next)
+      if (reached > from) yield part
+      if (reached >= next) return
+    }
   }
 
   private async *values<T>(file: string): AsyncGenerator<T> {
@@ -206,9 +231,6 @@ export class Archive {
     return low > this.newest ? null : low
   }
 }
-
-const positionIn = (manifest: Manifest | undefined, cluster: string, name: string): bigint =>
-  BigInt(manifest?.positions[cluster]?.[name] ?? 0)
 
 const storedBatch = (value: ArchivedBatchValue): StoredBatch => ({
   sequence: value.sequence,

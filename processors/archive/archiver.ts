@@ -182,13 +182,8 @@ export class Archiver {
     return segment
   }
 
-  private async note({ manifest, hash }: KeptManifest): Promise<void> {
-    await this.options.progress.note({
-      sequence: BigInt(manifest.batches.last),
-      manifest: manifest.number,
-      manifestHash: Buffer.from(hash, 'hex'),
-      location: this.options.storage.location,
-    })
+  private async note(tail: KeptManifest): Promise<void> {
+    await this.options.progress.note(this.archive.progressOf(tail))
   }
 
   private async failed(error: unknown): Promise<void> {

@@ -14,6 +14,7 @@ import type { AuditLog, StoredAuditEntry } from '#platform/postgres/audit-log.ts
 import type { BatchStore, StoredBatch } from '#platform/postgres/batch-store.ts'
 import { AvroFileWriter } from '#platform/schema-registry/avro-container.ts'
 import { type SchemaSource, writerIdOf } from '#platform/schema-registry/serde.ts'
+import { batchAlone, type BatchSpan } from '../runtime/batch-span.ts'
 import type { KeptManifest } from './archive.ts'
 import {
   ARCHIVE_FORMAT,
@@ -51,6 +52,7 @@ interface Range {
   readonly partition: number
   readonly from: bigint
   next: bigint
+  batches: BatchSpan
 }
 
 const READ = { batchesMax: 64, bytesMax: 4 * 1024 * 1024 }
@@ -229,8 +231,12 @@ class SegmentWriter {
         )
       }
       if (range === undefined) {
-        this.ranges.set(name, { topic, partition, from: BigInt(from), next: BigInt(next) })
-      } else range.next = BigInt(next)
+        const batches = batchAlone(batch.sequence)
+        this.ranges.set(name, { topic, partition, from: BigInt(from), next: BigInt(next), batches })
+      } else {
+        range.next = BigInt(next)
+        range.batches = { first: range.batches.first, last: batch.sequence }
+      }
     }
     return true
   }
@@ -257,7 +263,7 @@ class SegmentWriter {
       'tallystream.next': String(next),
     })
     try {
-      for await (const chunk of records.read({ cluster, topic, partition, from, next })) {
+      for await (const chunk of records.read({ ...range, cluster })) {
         for (const { offset, timestampMs, key, value, headers = {}, unreadable = null } of chunk) {
           this.noteSchema(value)
           await file.append({
@@ -271,11 +277,11 @@ class SegmentWriter {
         }
       }
       const { count, bytes, sha256 } = await file.close()
-      const range = { topic, partition, from: String(from), next: String(next) }
-      if (count === 0) return { ...range, file: null, bytes: 0, sha256: sha256.toString('hex'), count }
+      const place = { topic, partition, from: String(from), next: String(next) }
+      if (count === 0) return { ...place, file: null, bytes: 0, sha256: sha256.toString('hex'), count }
       const key = this.keyWithHash(this.keys.records(cluster, topic, partition, from, next), sha256)
       await storage.putFile(key, path)
-      return { ...range, file: key, bytes, sha256: sha256.toString('hex'), count }
+      return { ...place, file: key, bytes, sha256: sha256.toString('hex'), count }
     } catch (error) {
       throw asRecordsGone(error)
     } finally {

@@ -1,5 +1,6 @@
 /** Ingest records for replay and recovery: from the archive where they are archived, from the topics after that, as one. */
 import type { IngestRecord } from '#platform/kafka/ingest-record.ts'
+import type { BatchSpan } from '../runtime/batch-span.ts'
 import type { Archive } from './archive.ts'
 
 /** A stretch of one ingest partition: from ≤ offset < next. The topic is named without the ledger's prefix. */
@@ -9,6 +10,8 @@ export interface RecordRange {
   readonly partition: number
   readonly from: bigint
   readonly next: bigint
+  /** By which batches: where its position was set back, a partition is read more than once. */
+  readonly batches: BatchSpan
 }
 
 /** A source of ingest records, as audits know it too (processors/audit/record-source.ts). */

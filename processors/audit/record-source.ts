@@ -1,5 +1,6 @@
 /** Where an audit gets ingest records from: the topics themselves, the archive, or both as one. */
 import type { IngestRecord } from '#platform/kafka/ingest-record.ts'
+import type { BatchSpan } from '../runtime/batch-span.ts'
 
 /** A stretch of one ingest partition, as batch records name it in `cluster` and `sources`. */
 export interface RecordRange {
@@ -9,6 +10,8 @@ export interface RecordRange {
   readonly partition: number
   readonly from: bigint
   readonly next: bigint
+  /** By which batches: where its position was set back, a partition is read more than once. */
+  readonly batches: BatchSpan
 }
 
 export interface RecordSource {

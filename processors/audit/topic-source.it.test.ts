@@ -16,6 +16,8 @@ const kafka = makeKafka(
 const admin = new KafkaAdmin(kafka)
 const source = topicSource({ kafka, clusterId: 'here', topicPrefix: 'range-tests.' })
 const topic = 'range-tests.records'
+/** Topics don't ask for them. */
+const batches = { first: 1n, last: 1n }
 
 afterAll(async () => {
   await source.close()
@@ -25,7 +27,14 @@ afterAll(async () => {
 
 const offsetsOf = async (from: bigint, next: bigint): Promise<number[]> => {
   const offsets: number[] = []
-  for await (const chunk of source.read({ cluster: 'here', topic: 'records', partition: 0, from, next })) {
+  for await (const chunk of source.read({
+    cluster: 'here',
+    topic: 'records',
+    partition: 0,
+    from,
+    next,
+    batches,
+  })) {
     offsets.push(...chunk.map(({ offset }) => Number(offset)))
   }
   return offsets
@@ -51,7 +60,7 @@ it('gives the committed records of a stretch and no others, and says where some 
   await admin.deleteRecords(topic, new Map([[0, 2n]]))
   await expect(offsetsOf(1n, 3n)).rejects.toMatchObject({ code: 'records_gone' })
   expect(await offsetsOf(2n, 3n)).toEqual([2])
-  const elsewhere = { cluster: 'elsewhere', topic: 'records', partition: 0, from: 2n, next: 3n }
+  const elsewhere = { cluster: 'elsewhere', topic: 'records', partition: 0, from: 2n, next: 3n, batches }
   await expect(source.read(elsewhere)[Symbol.asyncIterator]().next()).rejects.toMatchObject({
     code: 'records_gone',
   })

@@ -2,6 +2,7 @@
 import { OperatingError } from '#platform/errors.ts'
 import type { IngestRecord } from '#platform/kafka/ingest-record.ts'
 import type { LastRecordOf } from '#platform/postgres/recovery.ts'
+import { batchAlone } from '../runtime/batch-span.ts'
 import { lastRecord } from '../runtime/last-record.ts'
 import type { RecordedRange } from './recorded.ts'
 import type { RecoveredHistory } from './recovery.ts'
@@ -17,8 +18,9 @@ export const lastRecordsOf = async (
   places: RecoveredHistory['lastRecords'],
 ): Promise<LastRecordOf[]> => {
   const found: LastRecordOf[] = []
-  for (const { cluster, topic, partition, offset } of places) {
-    for await (const chunk of records.read({ cluster, topic, partition, from: offset, next: offset + 1n })) {
+  for (const { cluster, topic, partition, offset, batch } of places) {
+    const range = { cluster, topic, partition, from: offset, next: offset + 1n, batches: batchAlone(batch) }
+    for await (const chunk of records.read(range)) {
       for (const record of chunk) {
         const last = lastRecord(record)
         if (last !== null) found.push({ cluster, topic, partition, ...last })
@@ -38,6 +40,7 @@ export interface LogRange {
 
 /**
  * Records between the ledger's positions and the ends of the logs.
+ * @param next the batch that will read the first of them
  * @throws IncidentError through the reader: `records_gone` where retention has passed a position
  */
 export const countWaiting = async (
@@ -45,6 +48,7 @@ export const countWaiting = async (
   cluster: string,
   logs: readonly LogRange[],
   positions: ReadonlyMap<string, bigint>,
+  next: bigint,
 ): Promise<number> => {
   let waiting = 0
   for (const { topic, partition, start, end } of logs) {
@@ -55,8 +59,8 @@ export const countWaiting = async (
         `${topic}:${partition} ends at ${end}, the ledger has read it to ${from}: is it another topic, or another cluster?`,
       )
     }
-    for await (const chunk of records.read({ cluster, topic, partition, from, next: end }))
-      waiting += chunk.length
+    const range = { cluster, topic, partition, from, next: end, batches: batchAlone(next) }
+    for await (const chunk of records.read(range)) waiting += chunk.length
   }
   return waiting
 }

@@ -2,6 +2,8 @@
 import type { BatchHeader } from '#domain/ledger/batch-record.ts'
 import { IncidentError } from '#platform/errors.ts'
 import type { IngestRecord } from '#platform/kafka/ingest-record.ts'
+import { batchAlone, type BatchSpan } from '../runtime/batch-span.ts'
+import { REPAIR_HEADER } from '../runtime/repair.ts'
 
 /** A batch as it was committed. */
 export interface RecordedBatch {
@@ -22,6 +24,8 @@ export interface RecordedRange {
   readonly partition: number
   readonly from: bigint
   readonly next: bigint
+  /** The batches that read it, or the segments that these are in. */
+  readonly batches: BatchSpan
 }
 
 /** Where recorded batches come from. */
@@ -70,6 +74,22 @@ export class RangeCollector {
       )
     }
     known.next = range.next
+    known.batches = { first: known.batches.first, last: range.batches.last }
+  }
+
+  /** What one batch read. @throws IncidentError `recover_gap` as add */
+  addBatch(sequence: bigint, { cluster, sources, jumps = [] }: BatchHeader): void {
+    for (const jump of jumps) this.jump({ cluster, topic: jump.topic, partition: jump.partition })
+    for (const { topic, partition, from, next } of sources) {
+      this.add({
+        cluster,
+        topic,
+        partition,
+        from: BigInt(from),
+        next: BigInt(next),
+        batches: batchAlone(sequence),
+      })
+    }
   }
 
   /** A partition has several where its position was set anew, in the order in which they are read. */
@@ -108,7 +128,7 @@ export interface ArchivedHistory {
       readonly cluster: string
       readonly timeline: string
       readonly genesis: { readonly tick_ms: number; readonly logic_version: number } | null
-      readonly batches: { readonly last: string }
+      readonly batches: { readonly first: string; readonly last: string }
       readonly records: readonly {
         readonly topic: string
         readonly partition: number
@@ -150,6 +170,15 @@ export const recordedHistory = (archive: ArchivedHistory | null, topic: BatchTop
         genesis = { tickMs: manifest.genesis.tick_ms, logicVersion: manifest.genesis.logic_version }
       }
       if (BigInt(manifest.batches.last) <= sequence) continue
+      last = BigInt(manifest.batches.last)
+      // Some of its batches are there already: the others say what they read.
+      if (BigInt(manifest.batches.first) <= sequence) {
+        for await (const batch of archive!.batches(sequence + 1n)) {
+          if (batch.sequence > last) break
+          collector.addBatch(batch.sequence, JSON.parse(batch.header.toString('utf8')) as BatchHeader)
+        }
+        continue
+      }
       for (const { topic: name, partition, from, next } of manifest.records) {
         const range = {
           cluster: manifest.cluster,
@@ -157,16 +186,16 @@ export const recordedHistory = (archive: ArchivedHistory | null, topic: BatchTop
           partition,
           from: BigInt(from),
           next: BigInt(next),
+          batches: { first: BigInt(manifest.batches.first), last },
         }
         // Its batches say that the position was set anew, and are believed by their hashes.
         if (before[manifest.cluster]?.[`${name}:${partition}`] !== from) collector.jump(range)
         collector.add(range)
       }
-      last = BigInt(manifest.batches.last)
     }
     let published = 0n
     const onSeen = (seen: bigint): void => {
-      published = seen
+      if (seen > published) published = seen
     }
     for await (const value of valuesAfter(topic, last, onSeen)) {
       if (timeline < value.timeline) timeline = value.timeline
@@ -174,11 +203,7 @@ export const recordedHistory = (archive: ArchivedHistory | null, topic: BatchTop
         genesis = { tickMs: Number(value.genesisTick), logicVersion: Number(value.genesisLogic) }
       }
       last = value.sequence
-      const { cluster, sources, jumps = [] } = JSON.parse(value.header.toString('utf8')) as BatchHeader
-      for (const jump of jumps) collector.jump({ cluster, topic: jump.topic, partition: jump.partition })
-      for (const { topic: name, partition, from, next } of sources) {
-        collector.add({ cluster, topic: name, partition, from: BigInt(from), next: BigInt(next) })
-      }
+      collector.addBatch(value.sequence, JSON.parse(value.header.toString('utf8')) as BatchHeader)
     }
     return { ranges: collector.ranges, last, published, timeline, genesis }
   },
@@ -198,25 +223,46 @@ const recorded = (
   origin,
 })
 
-/** The topic's batches after a sequence, without a gap. One that is there twice (as after a repair) counts once. */
+/**
+ * The topic's batches after a sequence, without a gap. One that is there twice (as after a repair) counts once; one that a repair put
+ * behind its turn is looked for where it is missed.
+ */
 async function* valuesAfter(
   topic: BatchTopic,
   sequence: bigint,
   onSeen: (sequence: bigint) => void = () => undefined,
 ): AsyncGenerator<LedgerBatchValue> {
   let last = sequence
+  let repaired: Map<bigint, LedgerBatchValue> | undefined
   for await (const chunk of topic.read()) {
     for (const value of await topic.decode(chunk.map((record) => record.value!))) {
       onSeen(value.sequence)
-      if (value.sequence <= last) continue
-      if (value.sequence !== last + 1n) {
-        throw new IncidentError(
-          'recover_gap',
-          `expected batch ${last + 1n} behind what is there or archived, the topic goes on with ${value.sequence}`,
-        )
+      if (value.sequence > last + 1n) repaired ??= await repairedAfter(topic, last)
+      for (; last + 1n < value.sequence; last += 1n) {
+        const mended = repaired?.get(last + 1n)
+        if (mended === undefined) {
+          throw new IncidentError(
+            'recover_gap',
+            `expected batch ${last + 1n} behind what is there or archived, the topic goes on with ${value.sequence}`,
+          )
+        }
+        yield mended
       }
+      if (value.sequence <= last) continue
       last = value.sequence
       yield value
     }
   }
+}
+
+/** What repairs have published of batches after a sequence: few, or the topic is one repair. */
+const repairedAfter = async (topic: BatchTopic, sequence: bigint): Promise<Map<bigint, LedgerBatchValue>> => {
+  const found = new Map<bigint, LedgerBatchValue>()
+  for await (const chunk of topic.read()) {
+    const marked = chunk.filter(({ headers }) => headers?.[REPAIR_HEADER] !== undefined)
+    for (const value of await topic.decode(marked.map((record) => record.value!))) {
+      if (value.sequence > sequence) found.set(value.sequence, value)
+    }
+  }
+  return found
 }

@@ -43,13 +43,13 @@ export interface RecoveredHistory {
   readonly fromArchive: number
   readonly fromTopics: number
   readonly last: bigint
-  /** The last record of each partition: where it is. */
-  readonly lastRecords: readonly Omit<LastRecordOf, 'hash' | 'timestampMs'>[]
+  /** The last record of each partition: where it is, and the batch that read it. */
+  readonly lastRecords: readonly (Omit<LastRecordOf, 'hash' | 'timestampMs'> & { readonly batch: bigint })[]
 }
 
 /**
  * Decides the recorded batches again.
- * @param ranges what they read, by partition; of what the database has applied already, only what follows
+ * @param ranges what they read, by partition
  * @throws IncidentError `recover_difference`, `recover_other_past`, `recover_gap`; OperatingError `records_gone`, `stopped`
  */
 export const recoverBatches = async (
@@ -75,7 +75,7 @@ export const recoverBatches = async (
     month = thisMonth
     await takeEpochs(options, batch.header, epochs)
     const { decisions } = await options.applier.apply(batch, selectionOf(batch.header, given))
-    noteLast(batch.header.cluster, given, lastRecords)
+    noteLast(batch, given, lastRecords)
     counts.batches += 1
     counts.transactions += decisions
     if (batch.origin === 'archive') counts.fromArchive += 1
@@ -153,12 +153,12 @@ export const selectionOf = (
 }
 
 const noteLast = (
-  cluster: string,
+  { sequence: batch, header: { cluster } }: RecordedBatch,
   inputs: readonly LedgerInput[],
   last: Map<string, RecoveredHistory['lastRecords'][number]>,
 ): void => {
   for (const { type, topic, partition, offset } of inputs) {
     if (type !== 'advance')
-      last.set(`${cluster}/${topic}:${partition}`, { cluster, topic, partition, offset })
+      last.set(`${cluster}/${topic}:${partition}`, { cluster, topic, partition, offset, batch })
   }
 }

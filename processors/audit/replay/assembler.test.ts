@@ -1,5 +1,6 @@
 /** Inputs in the recorded order, and what is said where the records aren't those that were recorded. */
 import { expect, it } from 'vitest'
+import { batchAlone } from '../../runtime/batch-span.ts'
 import type { LedgerInput } from '#domain/ledger/inputs.ts'
 import { transaction } from '#domain/ledger/testing/memory-ledger.ts'
 import type { IngestRecord } from '#platform/kafka/ingest-record.ts'
@@ -44,6 +45,7 @@ const assemble = async (
     partition,
     from: 0n,
     next,
+    batches: batchAlone(1n),
   }))
   const assembler = new BatchAssembler(sourceOf(partitions), decode, ranges)
   const found = await Promise.all(batches.map((batch) => assembler.inputsOf({ cluster: 'c', ...batch })))
@@ -119,7 +121,14 @@ it('says where there are records that no batch has, or that a batch passed over'
 })
 
 it('reads again what a position was set back to, where the header tells it', async () => {
-  const range = (from: bigint, next: bigint) => ({ cluster: 'c', topic: 't', partition: 0, from, next })
+  const range = (from: bigint, next: bigint) => ({
+    cluster: 'c',
+    topic: 't',
+    partition: 0,
+    from,
+    next,
+    batches: batchAlone(1n),
+  })
   const ranges = [range(0n, 3n), range(1n, 4n)]
   const assembler = new BatchAssembler(sourceOf({ 0: [0, 1, 2, 3] }), decode, ranges)
   const batch = (from: number, next: number, jumps: BatchOrder['jumps'] = []): BatchOrder => ({

@@ -1,6 +1,7 @@
 /** What a replay will read: the stretch of batches, and of every ingest partition the stretch that they read. */
 import { OperatingError } from '#platform/errors.ts'
 import type { BatchSource } from '../batch-source.ts'
+import { batchAlone } from '../../runtime/batch-span.ts'
 import type { RecordRange } from '../record-source.ts'
 import { rangeName } from './assembler.ts'
 import type { Positions } from './ledger-memory.ts'
@@ -32,22 +33,35 @@ export const planReplay = async (
       const message = `expected batch ${after + 1n}, the first that is kept is ${chunk[0]!.sequence}`
       throw new OperatingError('batches_gone', message)
     }
-    for (const { header } of chunk) {
+    for (const { header, sequence } of chunk) {
       count += 1
       for (const [, size] of header.order) inputs += size
       const { cluster } = header
       for (const { topic, partition } of header.jumps ?? [])
         current.delete(rangeName({ cluster, topic, partition }))
       for (const { topic, partition, from, next } of header.sources) {
-        const range = { cluster, topic, partition, from: BigInt(from), next: BigInt(next) }
+        const range = {
+          cluster,
+          topic,
+          partition,
+          from: BigInt(from),
+          next: BigInt(next),
+          batches: batchAlone(sequence),
+        }
         const place = current.get(rangeName(range))
-        if (place !== undefined) ranges[place] = { ...ranges[place]!, next: range.next }
+        if (place !== undefined) ranges[place] = joined(ranges[place]!, range)
         else current.set(rangeName(range), ranges.push(range) - 1)
       }
     }
   }
   return { after, through, ranges, batches: count, inputs }
 }
+
+const joined = (range: RecordRange, more: RecordRange): RecordRange => ({
+  ...range,
+  next: more.next,
+  batches: { first: range.batches.first, last: more.batches.last },
+})
 
 /** Sets the positions that partitions began at, where a replay begins at the ledger's beginning. */
 export const startPositions = (plan: ReplayPlan, positionsOf: (cluster: string) => Positions): void => {
