@@ -43,6 +43,17 @@ const settle = async (): Promise<void> => {
   await fixture.stop()
 }
 
+/** Commits a position at the ledger's head, ahead of outputs, as a torn transaction leaves it; and with it these messages. */
+const moveOn = async (messagesByTopic: Parameters<FencedProducer['publish']>[0]['messagesByTopic']) => {
+  const transactionalId = publisherTransactionalId(ledger)
+  const producer = new FencedProducer({ kafka: fixture.kafka, transactionalId })
+  await producer.fence()
+  const { sequence } = await fixture.ledger.store.readHead()
+  const position = { ...publisherGroup(topicPrefix, ledger), offset: sequence }
+  await producer.publish({ messagesByTopic, position })
+  await producer.close()
+}
+
 const audit = (repair = false) =>
   auditLedgerOutputs({
     configuration,
@@ -147,6 +158,48 @@ describe('the audit of outputs', () => {
     await settle()
     expect(fixture.incidents).toEqual([])
     expect((await audit()).findings.length).toBe(before)
+  })
+
+  it('publishes once what two repairs at once find missing', async () => {
+    const before = (await audit()).findings.length
+    await fixture.start(['processor'])
+    await load('twice', 50)
+    await fixture.stop()
+    await moveOn(new Map())
+    const { missing } = await audit()
+    const repairs = await Promise.all([audit(true), audit(true)])
+    expect(repairs.map(({ repaired }) => repaired).sort((a, b) => a - b)).toEqual([0, missing.length])
+    expect((await audit()).findings.length).toBe(before)
+  })
+
+  it('mends what is missing amid the outputs, and the publisher goes on behind the highest batch', async () => {
+    const before = (await audit()).findings.length
+    await fixture.start(['processor'])
+    await load('amid', 50)
+    await fixture.stop()
+    await moveOn(new Map())
+    // The last batch is there, those before it aren't.
+    const heads = (await audit()).missing.filter(({ topic }) => topic === 'ledger.batches')
+    expect(heads.length).toBeGreaterThan(1)
+    await moveOn(new Map([[`${topicPrefix}ledger.batches`, [heads.at(-1)!.output]]]))
+    expect((await audit(true)).repaired).toBeGreaterThan(heads.length)
+    await fixture.start(['processor', 'publisher', 'ticker'])
+    await load('amid2', 20)
+    await settle()
+    expect(fixture.incidents).toEqual([])
+    expect((await audit()).findings.length).toBe(before)
+  })
+
+  it('does not take it for complete where Kafka has lost the position and the batches', async () => {
+    const topic = fixture.topic('ledger.batches')
+    const { sequence } = await fixture.ledger.store.readHead()
+    const admin = fixture.kafka.admin()
+    await admin.connect()
+    await admin.deleteGroups([publisherGroup(topicPrefix, ledger).groupId])
+    await admin.disconnect()
+    const [range] = await fixture.admin.ranges(topic)
+    await fixture.admin.deleteRecords(topic, new Map([[0, range!.end]]))
+    expect((await audit()).published).toBe(sequence)
   })
 
   it('refuses a repair while a publisher is at work', async () => {

@@ -1,4 +1,5 @@
 /** The audit of what left a ledger, put together: output topics and cache against batch records, and mending them. */
+import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Configuration } from '#platform/config/configuration.ts'
@@ -14,6 +15,7 @@ import { BatchStore, type StoredBatch } from '#platform/postgres/batch-store.ts'
 import { type EnginePool, makeEnginePool } from '#platform/postgres/engine-pool.ts'
 import { Lease } from '#platform/postgres/lease.ts'
 import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
+import { readStanding } from '#platform/postgres/queries/audit-standing.ts'
 import { readAccountIds } from '#platform/postgres/queries/read-account-ids.ts'
 import { readBalances } from '#platform/postgres/queries/read-balances.ts'
 import { type CacheDifference, cacheDifference, readCachedTexts } from '#platform/redis/audit-cache.ts'
@@ -29,12 +31,12 @@ import {
   type OutputReport,
 } from './audit/outputs/audit-outputs.ts'
 import { bytesOf, type ContentOf } from './audit/outputs/compare.ts'
-import { REPAIR_HEADER } from './audit/outputs/topic-cursor.ts'
 import { batchEncoder } from './publish/batches.ts'
 import { EntryMaker } from './publish/entry-maker.ts'
 import { messagesOf } from './publish/messages.ts'
 import { lastPublishedBatch, publisherGroup } from './publish/position.ts'
 import { publisherTransactionalId } from './publish/publisher.ts'
+import { REPAIR_HEADER } from './runtime/repair.ts'
 
 export interface CacheReport {
   /** Accounts compared; null where Redis isn't there or holds no valid cache. */
@@ -107,26 +109,33 @@ class LedgerOutputs {
       connectionName: 'tallystream-audit',
       commandTimeoutMs: REDIS_TIMEOUT_MS,
     })
-    const holder = `audit ${hostname()}:${process.pid}`
+    const holder = `audit ${hostname()}:${process.pid}:${randomUUID()}`
     this.lease = new Lease(this.pool, { ...LEASE, holder })
   }
 
   async run(): Promise<OutputsAudit> {
-    const { topicPrefix } = this.options.configuration.ledger
-    const contracts = await registerContracts(this.registry, topicPrefix)
+    const found = await this.compare()
+    const cache = await this.auditCache()
+    const repaired = this.options.repair && found.missing.length > 0 ? await this.repair() : 0
+    return { ...found, cache, repaired }
+  }
+
+  private async compare(): Promise<OutputReport & Pick<OutputsAudit, 'published'>> {
+    const contracts = await registerContracts(this.registry, this.options.configuration.ledger.topicPrefix)
     // First how far it is published, then where the topics end: all of it must be there then.
-    const published = await this.published()
+    const { after, published } = await this.published()
     const expected = await this.expectation(contracts)
     const report = await auditOutputs({
       topics: await this.topics(contracts),
-      batches: this.batches(published),
+      after,
+      published,
+      batches: this.batches(after, published),
+      decided: async () => (await this.store.readHead()).sequence,
       expectedOf: expected,
       onBatch: (sequence) => this.options.onBatch(sequence, published),
       signal: this.options.signal,
     })
-    const cache = await this.auditCache()
-    const repaired = this.options.repair ? await this.repair(report.missing) : 0
-    return { ...report, published, cache, repaired }
+    return { ...report, published }
   }
 
   async close(): Promise<void> {
@@ -137,15 +146,24 @@ class LedgerOutputs {
     await this.pool.end()
   }
 
-  private async published(): Promise<bigint> {
+  /** The stretch of batches whose outputs must be here. What was noted counts too: Kafka may have lost position and outputs. */
+  private async published(): Promise<{ after: bigint; published: bigint }> {
     const { topicPrefix, name } = this.options.configuration.ledger
     const committed = (await this.admin.committedOffset(publisherGroup(topicPrefix, name))) ?? 0n
     const seen = (await lastPublishedBatch(this.admin, this.reader, topicPrefix)) ?? 0n
-    return committed > seen ? committed : seen
+    const { published: noted, publishedBefore, clusters } = await readStanding(this.readPool)
+    const { sequence } = await this.store.readHead()
+    // One beyond the head was written by hand (`audit verify` says so).
+    const said = [committed, seen, noted !== null && noted <= sequence ? noted : 0n]
+    return {
+      // Outputs from before the ledger changed its cluster are on the other one.
+      after: clusters.length > 1 ? (publishedBefore ?? 0n) : 0n,
+      published: said.reduce((one, other) => (one > other ? one : other)),
+    }
   }
 
-  private async *batches(published: bigint): AsyncGenerator<StoredBatch> {
-    let last = 0n
+  private async *batches(after: bigint, published: bigint): AsyncGenerator<StoredBatch> {
+    let last = after
     for (;;) {
       const batches = await this.store.readAfter(last, READ)
       for (const batch of batches) {
@@ -254,28 +272,36 @@ class LedgerOutputs {
     })
   }
 
-  /** Publishes what is missing under the publisher's own id, so that nobody else publishes meanwhile. */
-  private async repair(missing: readonly MissingOutput[]): Promise<number> {
-    if (missing.length === 0) return 0
+  /**
+   * Publishes what is missing under the publisher's own id, so that nobody else publishes meanwhile. What is missing is looked at once
+   * more behind the fence: another repair, or a publisher, may have been at work until then.
+   */
+  private async repair(): Promise<number> {
     const { ledger } = this.options.configuration
     const group = publisherGroup(ledger.topicPrefix, ledger.name)
     await this.takeLease()
+    // Whoever takes it all the same fences this producer, and nothing is published twice.
+    const renewing = setInterval(() => void this.lease.take().catch(() => undefined), LEASE.lifetimeMs / 3)
     const producer = new FencedProducer({
       kafka: this.kafka,
       transactionalId: publisherTransactionalId(ledger.name),
     })
     try {
       await producer.fence()
-      const position = (await producer.readPosition(group)) ?? (await this.published())
+      const { missing, published } = await this.compare()
+      const position = (await producer.readPosition(group)) ?? 0n
+      // A publisher that went on from an older position would send again what is mended here.
+      const offset = position > published ? position : published
       for (let at = 0; at < missing.length; at += REPAIR_MESSAGES_MAX) {
         const part = missing.slice(at, at + REPAIR_MESSAGES_MAX)
         await producer.publish({
           messagesByTopic: messagesByTopic(part, ledger.topicPrefix),
-          position: { ...group, offset: position },
+          position: { ...group, offset },
         })
       }
       return missing.length
     } finally {
+      clearInterval(renewing)
       await producer.close()
       await this.lease.release()
     }

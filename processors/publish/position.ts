@@ -6,9 +6,10 @@ import { IncidentError } from '#platform/errors.ts'
 import type { KafkaAdmin } from '#platform/kafka/admin.ts'
 import type { GroupPosition } from '#platform/kafka/fenced-producer.ts'
 import type { RangeReader } from '#platform/kafka/range-reader.ts'
-import { lastRecordOf } from '#platform/kafka/topic-tail.ts'
+import { tailOf } from '#platform/kafka/topic-tail.ts'
 import type { BatchStore } from '#platform/postgres/batch-store.ts'
 import { TOPICS } from '#schemas/topics.ts'
+import { REPAIR_HEADER } from '../runtime/repair.ts'
 
 /** Where the position is committed. Its offset is a sequence: no offset of any topic. */
 export const publisherGroup = (topicPrefix: string, ledger: string): GroupPosition => ({
@@ -17,19 +18,29 @@ export const publisherGroup = (topicPrefix: string, ledger: string): GroupPositi
   partition: 0,
 })
 
-/** The sequence of the last batch whose outputs are visible; undefined where none is there. @throws OperatingError of Kafka */
+/**
+ * The sequence of the last batch whose outputs are visible; undefined where none is there. What a repair put behind its turn is
+ * looked at together with what stands before it. @throws OperatingError of Kafka
+ */
 export const lastPublishedBatch = async (
   admin: Pick<KafkaAdmin, 'ranges'>,
   reader: Pick<RangeReader, 'read'>,
   topicPrefix: string,
 ): Promise<bigint | undefined> => {
-  const record = await lastRecordOf(admin, reader, `${topicPrefix}${TOPICS.batches.name}`, 0)
-  const key = record?.key?.toString('utf8')
-  if (key === undefined) return undefined
-  if (!/^\d{1,18}$/.test(key)) {
-    throw new IncidentError('outputs_foreign', `the last record of ${TOPICS.batches.name} is not of a batch`)
+  const place = { topic: `${topicPrefix}${TOPICS.batches.name}`, partition: 0 }
+  const tail = await tailOf({ admin, reader }, place, ({ headers }) => headers?.[REPAIR_HEADER] !== undefined)
+  let last: bigint | undefined
+  for (const { key } of tail) {
+    const sequence = sequenceOf(key)
+    if (last === undefined || sequence > last) last = sequence
   }
-  return BigInt(key)
+  return last
+}
+
+const sequenceOf = (key: Buffer | null): bigint => {
+  const text = key?.toString('utf8') ?? ''
+  if (/^\d{1,18}$/.test(text)) return BigInt(text)
+  throw new IncidentError('outputs_foreign', `the last record of ${TOPICS.batches.name} is not of a batch`)
 }
 
 /** So many batches at most are in one transaction: two answers that differ by more are not about the same outputs. */

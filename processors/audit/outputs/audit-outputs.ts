@@ -5,7 +5,7 @@
 import type { StoredBatch } from '#platform/postgres/batch-store.ts'
 import { type ContentOf, type ExpectedOutput, type OutputFinding, TopicComparison } from './compare.ts'
 import { CompactedComparison } from './compare-compacted.ts'
-import { type OutputTopic, TopicCursor } from './topic-cursor.ts'
+import { type OutputRecord, type OutputTopic, TopicCursor } from './topic-cursor.ts'
 
 export interface AuditedTopic {
   /** Name without the ledger's prefix. */
@@ -19,8 +19,14 @@ export interface AuditedTopic {
 
 export interface OutputAuditOptions {
   readonly topics: readonly AuditedTopic[]
-  /** All batches that are kept, in sequence, up to the last published one. */
+  /** Outputs of batches up to this one aren't on these topics (0 = all are). */
+  readonly after: bigint
+  /** The last batch that was published. */
+  readonly published: bigint
+  /** All batches between the two that are kept, in sequence. */
   readonly batches: AsyncIterable<StoredBatch>
+  /** The last batch that is decided by now. Asked for when the ends of the topics are known: none of their messages can be newer. */
+  decided(): Promise<bigint>
   /** What a batch must have sent, by topic without prefix. */
   expectedOf(batch: StoredBatch): Promise<ReadonlyMap<string, readonly ExpectedOutput[]>>
   readonly onBatch: (sequence: bigint) => void
@@ -51,25 +57,26 @@ export interface OutputReport {
   readonly missing: readonly MissingOutput[]
 }
 
-/** @throws OperatingError of Kafka, Postgres or the registry; `stopped` is left to the caller: it returns what was compared */
+/** @throws OperatingError of Kafka, Postgres or the registry; the signal's reason: half an audit says nothing */
 export const auditOutputs = async (options: OutputAuditOptions): Promise<OutputReport> => {
   const watches: Watch[] = []
   for (const topic of options.topics) watches.push(await openWatch(topic))
   let batches = 0
-  let last = 0n
   try {
+    for (const watch of watches) await watch.skipBefore(options.after + 1n)
     for await (const batch of options.batches) {
-      if (options.signal.aborted) break
+      options.signal.throwIfAborted()
       const expected = await options.expectedOf(batch)
       for (const watch of watches) {
         if (batches === 0) await watch.skipBefore(batch.sequence)
         await watch.batch(batch.sequence, expected.get(watch.name) ?? [])
       }
       batches += 1
-      last = batch.sequence
       options.onBatch(batch.sequence)
     }
-    for (const watch of watches) await watch.end(last)
+    // What is of a published batch that isn't kept behind those that are, was taken away: it is of no batch.
+    const stretch = { published: options.published, decided: await options.decided() }
+    for (const watch of watches) await watch.end(stretch)
   } finally {
     for (const watch of watches) await watch.close()
   }
@@ -81,6 +88,15 @@ export const auditOutputs = async (options: OutputAuditOptions): Promise<OutputR
   }
 }
 
+interface Stretch {
+  readonly published: bigint
+  readonly decided: bigint
+}
+
+/** What is of batches between the two may have been published meanwhile; what is of a later one is of none. */
+const isCompared = ({ sequence }: OutputRecord, { published, decided }: Stretch): boolean =>
+  sequence <= published || sequence > decided
+
 /** One topic under comparison. */
 interface Watch {
   readonly name: string
@@ -89,8 +105,8 @@ interface Watch {
   /** Messages of batches that Postgres no longer has can't be compared. */
   skipBefore(sequence: bigint): Promise<void>
   batch(sequence: bigint, expected: readonly ExpectedOutput[]): Promise<void>
-  /** The rest of the topic; what is of batches after the last one may have been published meanwhile. */
-  end(last: bigint): Promise<void>
+  /** The rest of the topic. */
+  end(stretch: Stretch): Promise<void>
   report(): TopicReport
   close(): Promise<void>
 }
@@ -110,6 +126,7 @@ const fullWatch = async (audited: AuditedTopic, cursor: TopicCursor): Promise<Wa
       return comparison.missing.map((each) => ({ topic: audited.name, ...each }))
     },
     skipBefore: async (sequence) => {
+      comparison.comparedFrom = sequence
       await cursor.upTo(sequence - 1n)
     },
     batch: async (sequence, expected) => {
@@ -117,9 +134,9 @@ const fullWatch = async (audited: AuditedTopic, cursor: TopicCursor): Promise<Wa
         sequence > (keptFrom.get(audited.partitionOf(output)) ?? 0n)
       comparison.batch(sequence, expected, await cursor.upTo(sequence), isKept)
     },
-    end: async (last) => {
+    end: async (stretch) => {
       // Late ones stand behind messages of newer batches.
-      for await (const record of cursor.rest()) if (record.sequence <= last) comparison.lateRecord(record)
+      for await (const record of cursor.rest()) if (isCompared(record, stretch)) comparison.lateRecord(record)
       comparison.end()
     },
     report: () => reportOf(audited.name, comparison),
@@ -159,8 +176,8 @@ const compactedWatch = (audited: AuditedTopic, cursor: TopicCursor): Watch => {
     batch: async (sequence, expected) => {
       for (const output of expected) comparison.expect(sequence, output)
     },
-    end: async (last) => {
-      for await (const record of cursor.rest()) if (record.sequence <= last) comparison.record(record)
+    end: async (stretch) => {
+      for await (const record of cursor.rest()) if (isCompared(record, stretch)) comparison.record(record)
       comparison.end()
     },
     report: () => reportOf(audited.name, comparison),

@@ -61,6 +61,11 @@ export class CompactedComparison {
   private compare(key: string, sequence: bigint, output: ExpectedOutput): void {
     const newest = this.newest.get(key)
     if (newest?.content === this.contentOf(output.value)) return
+    // Of a batch that isn't kept, or of none: an older message behind it would mislead readers.
+    if (newest !== undefined && newest.record.sequence > sequence) {
+      this.find('different', newest.record.sequence, output.key, newest.record)
+      return
+    }
     this.missing.push({ sequence, output })
     if (newest === undefined) this.find('missing', sequence, output.key, null)
     else if (newest.record.sequence === sequence) this.find('different', sequence, output.key, newest.record)

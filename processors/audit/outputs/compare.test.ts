@@ -73,6 +73,7 @@ describe('comparing outputs', () => {
 })
 
 describe('comparing a compacted topic', () => {
+  let mended = 0
   const newest = (expected: Record<string, string>, log: readonly string[]): string[] => {
     const comparison = new CompactedComparison('t')
     for (const [at, text] of log.entries()) {
@@ -89,6 +90,7 @@ describe('comparing a compacted topic', () => {
     }
     for (const [name, sequence] of Object.entries(expected)) comparison.expect(BigInt(sequence), output(name))
     comparison.end()
+    mended = comparison.missing.length
     return comparison.findings.map(
       ({ kind, sequence, key, offset }) => `${kind} ${sequence} ${key} ${offset}`,
     )
@@ -102,5 +104,12 @@ describe('comparing a compacted topic', () => {
     expect(newest({ a2: '2' }, ['a1@1'])).toEqual(['missing 2 a null'])
     expect(newest({ a2: '2' }, ['a3@2'])).toEqual(['different 2 a 0'])
     expect(newest({}, ['a3@2'])).toEqual(['different 2 a 0'])
+  })
+
+  it('puts no older message behind the one of a batch that is not kept', () => {
+    expect(newest({ a2: '2' }, ['a2@2', 'a3@3'])).toEqual(['different 3 a 1'])
+    expect(mended).toBe(0)
+    expect(newest({ a2: '2' }, ['a1@1'])).toEqual(['missing 2 a null'])
+    expect(mended).toBe(1)
   })
 })

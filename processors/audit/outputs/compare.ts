@@ -48,6 +48,8 @@ export class TopicComparison {
   found = 0
   /** Missing ones beyond those that are kept: counted only. */
   unlisted = 0
+  /** The first batch that is compared: what a repair published of an older one is of no interest. */
+  comparedFrom = 1n
   private readonly contentOf: ContentOf
   /** By key and content: outputs of batches that are passed and weren't found. A late one is found here. */
   private readonly late = new Map<string, { place: Place; sequence: bigint }>()
@@ -110,6 +112,7 @@ export class TopicComparison {
 
   /** A message behind its turn: what a repair put there is as it should be. */
   lateRecord(record: OutputRecord): void {
+    if (record.isRepair && record.sequence > 0n && record.sequence < this.comparedFrom) return
     this.found += 1
     const name = `${record.sequence} ${this.nameOf(record.key, record.value)}`
     const missing = this.late.get(name)

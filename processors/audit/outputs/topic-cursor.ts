@@ -1,6 +1,7 @@
 /** One output topic as a sequence of messages by batch: all its partitions, each read once from its beginning to its end. */
 import { OperatingError } from '#platform/errors.ts'
 import type { IngestRecord } from '#platform/kafka/ingest-record.ts'
+import { REPAIR_HEADER } from '../../runtime/repair.ts'
 
 /** A message of an output topic, as a read_committed reader gets it. */
 export interface OutputRecord {
@@ -22,9 +23,6 @@ export interface OutputTopic {
   sequenceOf(value: Buffer): bigint
   prepare(values: readonly Buffer[]): Promise<void>
 }
-
-/** Marks messages that a repair published. */
-export const REPAIR_HEADER = 'repaired'
 
 class PartitionCursor {
   readonly partition: number
