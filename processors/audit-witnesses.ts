@@ -81,8 +81,7 @@ export const openArchiveWitness = async ({
   let auditLog: AuditLogAnchor | null = null
   try {
     await archive.refresh()
-    const log = (await archive.last())?.manifest.audit_log ?? null
-    if (log !== null) auditLog = { seq: BigInt(log.last), hash: log.head_hash }
+    auditLog = await archive.auditLogAnchor()
   } catch (error) {
     await storage.close()
     throw error

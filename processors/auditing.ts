@@ -12,7 +12,7 @@ import type { BatchSource } from './audit/batch-source.ts'
 import { accountDifferences } from './audit/replay/balances.ts'
 import { type Beginning, type BeginningOptions, genesis, latestBeginning } from './audit/replay/beginning.ts'
 import { writeCheckpoint } from './audit/replay/checkpoint.ts'
-import { DifferenceList, differencesOf } from './audit/replay/differences.ts'
+import { DifferenceList, differencesOf, missingTail } from './audit/replay/differences.ts'
 import { encodersBy, frameReader } from './audit/replay/frame-codecs.ts'
 import { InputThread } from './audit/replay/input-thread.ts'
 import { planReplay, type ReplayPlan, startPositions } from './audit/replay/plan.ts'
@@ -58,7 +58,7 @@ export const auditReplay = async (options: AuditReplayOptions): Promise<ReplayRe
     const through = await throughOf(pool, ends, options.to)
     const { batches, dropped, close } = await openBatches(configuration, pool)
     try {
-      const beginning = await beginningOf(options, { pool, batches, dropped, ends })
+      const beginning = await beginningOf(options, { pool, batches, dropped, ends, through })
       return await replayStretch(options, { pool, batches, ends, through, beginning })
     } finally {
       await close()
@@ -105,6 +105,7 @@ const replayStretch = async (options: AuditReplayOptions, stretch: Stretch): Pro
   }).finally(() => inputs.close())
   const seconds = (performance.now() - started) / 1_000
   const { counts } = result
+  differences.add(missingTail(memory.sequence, stretch.through))
   for await (const difference of accountDifferences(pool, memory)) differences.add([difference])
   if (differences.count === 0 && plan.batches > 0) {
     options.onMessage(
@@ -154,11 +155,21 @@ const historyEnds = async (pool: ReadPool): Promise<HistoryEnds> => {
 
 const beginningOf = async (
   { from, checkpoints, onMessage }: AuditReplayOptions,
-  stored: Pick<BeginningOptions, 'pool' | 'batches' | 'dropped' | 'ends'>,
+  {
+    through,
+    ...stored
+  }: Pick<BeginningOptions, 'pool' | 'batches' | 'dropped' | 'ends'> & {
+    readonly through: bigint
+  },
 ): Promise<Beginning> => {
   if (from === 'earliest') return genesis(stored.ends)
-  const through = await sequenceBefore(stored.pool, stored.ends, from)
-  return latestBeginning({ ...stored, folder: checkpoints, onRefused: onMessage }, through)
+  const before = await sequenceBefore(stored.pool, stored.ends, from)
+  if (before > through || (typeof from === 'bigint' && from > through)) {
+    throw new ConfigurationError(
+      `expected --from before --to, got a stretch that begins with batch ${before + 1n} and ends with batch ${through}`,
+    )
+  }
+  return latestBeginning({ ...stored, folder: checkpoints, onRefused: onMessage }, before)
 }
 
 /** The last batch before a place. */

@@ -25,7 +25,7 @@ export interface ArchiveReport {
   readonly batches: bigint
   readonly records: bigint
   readonly bytes: bigint
-  /** Hash of the last archived batch, hex; null for an empty archive. */
+  /** Hash of the last archived batch, hex; null where no manifest could be read. */
   readonly head_hash: string | null
   readonly findings: readonly ArchiveFinding[]
 }
@@ -34,8 +34,9 @@ export interface ArchiveReport {
 const FINDINGS_MAX = 1_000
 
 /**
- * Verifies all of an archive. What is missing or damaged becomes a finding; a storage that isn't reachable an error.
- * @throws OperatingError `storage_unreachable`, `storage_refused`
+ * Verifies all of an archive. What is missing or damaged becomes a finding; a storage that isn't reachable an error, and so is one
+ * without any manifest of the ledger: where nothing was looked at, nothing is as it was written.
+ * @throws OperatingError `archive_empty`, `storage_unreachable`, `storage_refused`
  */
 export const verifyArchive = async (
   archive: Archive,
@@ -62,6 +63,13 @@ class Verifier {
 
   async run(onManifest: (number: number) => void): Promise<ArchiveReport> {
     const count = await this.attempt('manifests', () => this.archive.refresh())
+    if (count === 0) {
+      const { ledger, storage } = this.archive
+      throw new OperatingError(
+        'archive_empty',
+        `there is no archive of the ledger ${ledger} in ${storage.location}`,
+      )
+    }
     for (let number = 1; number <= (count ?? 0); number += 1) {
       if (this.findings.length >= FINDINGS_MAX) break
       const key = archiveKeys(this.archive.ledger).manifest(number)

@@ -68,6 +68,10 @@ export const differencesOf = async (
   return found.length > 0 ? found : [plain(sequence, 'record', 'its hash is not what the replay gives')]
 }
 
+/** Batches that the ledger has decided and that aren't there behind the last one that is: no later one can miss them. */
+export const missingTail = (last: bigint, through: bigint): Difference[] =>
+  last < through ? [plain(String(last + 1n), 'chain', `batches ${last + 1n} to ${through} are missing`)] : []
+
 const plain = (batch: string, kind: Difference['kind'], subject: string): Difference => ({
   batch,
   kind,

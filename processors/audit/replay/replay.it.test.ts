@@ -212,6 +212,35 @@ it('finds a batch that was removed', async () => {
   expect(report.differences).toBeGreaterThan(1)
 })
 
+it('finds that the last batches were cut off, however few are left', async () => {
+  const [head] = await rows<{ sequence: bigint }>('select sequence from ledger_head')
+  const last = head!.sequence
+  await rows('create table kept as select * from batches')
+  await rows('delete from batches where sequence = $1', [String(last)])
+  expect((await audit()).listed).toContainEqual(
+    expect.objectContaining({
+      kind: 'chain',
+      batch: String(last),
+      subject: `batches ${last} to ${last} are missing`,
+    }),
+  )
+  await rows('delete from batches where sequence > 3')
+  expect(await audit()).toMatchObject({
+    batches: 3,
+    to: '3',
+    differences: 1,
+    listed: [{ kind: 'chain', batch: '4' }],
+  })
+  await rows('delete from batches')
+  expect(await audit()).toMatchObject({ batches: 0, listed: [{ kind: 'chain', batch: '1' }] })
+  await rows('insert into batches select * from kept')
+  await rows('drop table kept')
+})
+
+it('refuses a stretch that ends before it begins', async () => {
+  await expect(audit({ from: 3n, to: 2n })).rejects.toMatchObject({ code: 'configuration_invalid' })
+})
+
 it('says which records are gone from the topics', async () => {
   await history.pipeline.admin.deleteRecords(history.pipeline.topic('accounts'), new Map([[0, 3n]]))
   await expect(audit()).rejects.toMatchObject({ code: 'records_gone' })
