@@ -1,7 +1,8 @@
 /** Bodies are read exactly or refused; card numbers never come in. */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { isExact, parseExactJson } from '#api/exact-json.ts'
+import { parseExactJson } from '#api/exact-json.ts'
+import { isExact } from '#domain/money/exact-number.ts'
 import { Problem } from '#api/problem.ts'
 
 const codeOf = (text: string): string => {

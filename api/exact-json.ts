@@ -4,29 +4,12 @@
  */
 
 import { Problem } from '#api/problem.ts'
+import { isExact } from '#domain/money/exact-number.ts'
 import { containsCardNumber } from '#domain/transactions/card-numbers.ts'
 
 const DEPTH_MAX = 16
 /** Numbers that may be long: a card number's digits could turn up in them by chance. */
 const NUMERIC_FIELDS = new Set(['amount', 'overdraftLimit', 'occurredAt', 'valueTime', 'expiresAt', 'offset'])
-
-/** Digits and decimal exponent of a JSON number, without zeros that say nothing. */
-function significant(text: string): string {
-  const match = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(text)
-  if (match === null) return 'none'
-  const [, sign = '', whole = '', fraction = '', exponent = '0'] = match
-  const digits = `${whole}${fraction}`.replace(/^0+/, '')
-  const trimmed = digits.replace(/0+$/, '')
-  if (trimmed === '') return '0'
-  // Exponents of more digits than these are out of a double's range anyway.
-  const power =
-    BigInt(exponent.slice(0, 12)) - BigInt(fraction.length) + BigInt(digits.length - trimmed.length)
-  return `${sign}${trimmed}e${power}`
-}
-
-/** Whether the double that a JSON number is read as prints as the same decimal. */
-export const isExact = (source: string, value: number): boolean =>
-  Number.isFinite(value) && significant(source) === significant(String(value))
 
 /**
  * Parses a body. Numbers are exact, nesting is bounded, texts can be stored, no card number is anywhere in it.

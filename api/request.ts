@@ -1,6 +1,7 @@
 /** What requests have in common: actor, idempotency key, `Prefer`, pages, times. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '#api/problem.ts'
+import { isCalendarDay } from '#domain/time/calendar.ts'
 import { TIME_MAX_MS, TIME_MIN_MS } from '#domain/transactions/limits.ts'
 import { type Cursor, decodeCursor, encodeCursor, type Page } from '#platform/postgres/queries/cursor.ts'
 
@@ -76,13 +77,6 @@ export function linkNext(request: FastifyRequest, reply: FastifyReply, page: Pag
 
 /** ISO 8601 with its zone: without one it would mean another moment on another machine. */
 const ISO_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})$/
-
-/** Whether the month has such a day: a Date would silently make the 2nd of March of a 30th of February. */
-function isCalendarDay(text: string): boolean {
-  const day = new Date(`${text.slice(0, 8)}01T00:00:00Z`)
-  day.setUTCDate(Number(text.slice(8, 10)))
-  return day.getUTCMonth() === Number(text.slice(5, 7)) - 1
-}
 
 /** A time from ISO 8601 text with its zone. @throws Problem `time_invalid` */
 export function timeOf(text: string, field: string): Date {

@@ -180,6 +180,7 @@ test.each([
   [{ ...jsonTransaction, metadata: { a: 1 } }, 'metadata.a'],
   [{ ...jsonTransaction, from: 'a' }, 'postings'],
   [{ ...jsonTransaction, valueTime: 'yesterday' }, 'valueTime'],
+  [{ ...jsonTransaction, valueTime: '2026-02-30T00:00:00Z' }, 'valueTime'],
   [{ ...jsonTransaction, occurredAt: 253_402_300_800_000 }, 'occurredAt'],
   [{ ...jsonTransaction, after: { topic: 'a', partition: -1, offset: 1 } }, 'after.partition'],
   // What Postgres could not store in a hold, and what must not be stored.
@@ -231,6 +232,16 @@ test.each([
   ['no bytes', '', 'empty_record'],
   ['no JSON', '{"id":', 'json_invalid'],
   ['two values', '{} {}', 'json_invalid'],
+  [
+    'an amount that a double rounds',
+    '{"id":"t","from":"a","to":"b","amount":12.749999999999999999,"currency":"EUR"}',
+    'schema_mismatch',
+  ],
+  [
+    'an integer that a double rounds',
+    '{"id":"t","from":"a","to":"b","amount":9007199254740991.4,"currency":"EUR"}',
+    'schema_mismatch',
+  ],
   ['too deep', deep(33), 'json_too_deep'],
   ['not too deep', deep(32), 'schema_mismatch'],
   ['brackets in text', JSON.stringify('['.repeat(100)), 'schema_mismatch'],

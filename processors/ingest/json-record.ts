@@ -4,6 +4,8 @@
  */
 import { parseDecimalAmount } from '#domain/money/amount.ts'
 import { currencyByCode } from '#domain/money/currency.ts'
+import { isExact } from '#domain/money/exact-number.ts'
+import { isCalendarDay } from '#domain/time/calendar.ts'
 import { ACCOUNT_CLASSES } from '#domain/transactions/command.ts'
 import type { DecodedValue, IngestTopicName } from './inputs.ts'
 import { Unreadable } from './unreadable.ts'
@@ -40,7 +42,7 @@ const ISO_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2
 /** Milliseconds since 1970, or an ISO 8601 time with its zone. */
 const time: Reader = (value, path) => {
   if (typeof value === 'string' && ISO_TIME.test(value)) {
-    const ms = Date.parse(value)
+    const ms = isCalendarDay(value) ? Date.parse(value) : Number.NaN
     return Number.isNaN(ms) ? mismatch(path, 'a time') : BigInt(ms)
   }
   const ms = whole(value, path) as bigint
@@ -256,13 +258,24 @@ const decodeText = (bytes: Buffer): string => {
   }
 }
 
+/** Numbers of 15 digits are exact in a double: only longer ones and those with an exponent are worth a look at each number. */
+const MAY_BE_INEXACT = /\d[\d.]{15}|\d[eE]/
+
+/** Whoever wrote a number that a double can't hold meant another one than would be read. */
+const refuseInexact = (name: string, value: unknown, context?: { source?: string }): unknown => {
+  const source = context?.source
+  if (typeof value !== 'number' || source === undefined || isExact(source, value)) return value
+  return mismatch(name.slice(0, 64), 'a number that is exact in 15 digits, or a string')
+}
+
 const parse = (json: string): unknown => {
   if (depthOf(json) > DEPTH_MAX) {
     throw new Unreadable('json_too_deep', `expected at most ${DEPTH_MAX} levels`)
   }
   try {
-    return JSON.parse(json)
-  } catch {
+    return MAY_BE_INEXACT.test(json) ? JSON.parse(json, refuseInexact) : JSON.parse(json)
+  } catch (error) {
+    if (error instanceof Unreadable) throw error
     // The parser's own message quotes the record.
     throw new Unreadable('json_invalid', 'expected one JSON value')
   }
