@@ -203,6 +203,7 @@ it('finds a decision that was rewritten together with the whole chain after it, 
 })
 
 it('finds a batch that was removed', async () => {
+  await rows('create table kept as select * from batches')
   const [removed] = await rows<{ sequence: bigint }>(
     'delete from batches where sequence = (select max(sequence) - 2 from batches) returning sequence',
   )
@@ -210,6 +211,8 @@ it('finds a batch that was removed', async () => {
   const chain = report.listed.filter(({ kind }) => kind === 'chain')
   expect(chain).toMatchObject([{ batch: String(removed!.sequence + 1n) }])
   expect(report.differences).toBeGreaterThan(1)
+  await rows('insert into batches select * from kept where sequence = $1', [String(removed!.sequence)])
+  await rows('drop table kept')
 })
 
 it('finds that the last batches were cut off, however few are left', async () => {
