@@ -1,4 +1,5 @@
 /** Checks a JSON document key by key and collects everything that is wrong, each with its path, what was expected and what was found. */
+import { readFile } from 'node:fs/promises'
 import { ConfigurationError } from '#platform/errors.ts'
 
 /** Collects complaints over all sections of one document. */
@@ -135,5 +136,28 @@ export class Section {
   #value(key: string): unknown {
     this.#asked.add(key)
     return Object.hasOwn(this.#values, key) ? this.#values[key] : undefined
+  }
+}
+
+/** A mapping file's text. @throws ConfigurationError where it can't be read */
+export async function readMappingText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    const { message } = error as Error
+    throw new ConfigurationError(`mapping: expected a readable file, found ${path} (${message})`, {
+      cause: error,
+    })
+  }
+}
+
+/** A mapping's JSON. @throws ConfigurationError */
+export function mappingJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new ConfigurationError(`mapping: expected JSON, found: ${(error as Error).message}`, {
+      cause: error,
+    })
   }
 }

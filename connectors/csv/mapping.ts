@@ -1,9 +1,7 @@
 /** The mapping file of `import csv`: JSON that says what the columns mean. connectors/README.md shows one; every key is checked here. */
-import { readFile } from 'node:fs/promises'
 import { ACCOUNT_CLASSES, type AccountClass, type Side } from '#domain/transactions/command.ts'
-import { ConfigurationError } from '#platform/errors.ts'
 import type { AmountFormat } from './amount.ts'
-import { MappingChecker, type Section } from './mapping-checker.ts'
+import { MappingChecker, mappingJson, readMappingText, type Section } from './mapping-checker.ts'
 import type { CsvFormat } from './reader.ts'
 import { parseTemplate, type Template } from './template.ts'
 import { type TimeFormat, timeReader } from './times.ts'
@@ -78,32 +76,13 @@ const METADATA_KEYS_MAX = 32
  * @throws ConfigurationError naming every wrong key with what was expected and what was found
  */
 export async function readMapping(path: string): Promise<CsvMapping> {
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (error) {
-    throw new ConfigurationError(
-      `mapping: expected a readable file, found ${path} (${(error as Error).message})`,
-      {
-        cause: error,
-      },
-    )
-  }
-  return parseMapping(text)
+  return parseMapping(await readMappingText(path))
 }
 
 /** Checks a mapping's JSON text. @throws ConfigurationError as readMapping does */
 export function parseMapping(text: string): CsvMapping {
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch (error) {
-    throw new ConfigurationError(`mapping: expected JSON, found: ${(error as Error).message}`, {
-      cause: error,
-    })
-  }
   const checker = new MappingChecker()
-  const root = checker.section(json, '')
+  const root = checker.section(mappingJson(text), '')
   const mapping: CsvMapping = {
     source: root.text('source', { expected: '1 to 64 characters', pattern: /^.{1,64}$/u }),
     file: readFileFormat(root.optionalSection('file')),

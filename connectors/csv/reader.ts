@@ -3,11 +3,8 @@
  * costs that line only: records are cut here, by line and balanced quotes, and csv-parse reads the fields of each block, so
  * a stray quote never swallows the rest of the file (which is what one parser over the whole stream does).
  */
-import { createReadStream } from 'node:fs'
-import { open } from 'node:fs/promises'
-import type { Readable } from 'node:stream'
-import { createGunzip } from 'node:zlib'
 import { parse } from 'csv-parse/sync'
+import { openUnzipped } from '#connectors/unzipped-file.ts'
 import { ConfigurationError } from '#platform/errors.ts'
 
 /** How the file is written. */
@@ -49,32 +46,12 @@ const RECORD_LENGTH_MAX = 1_048_576
 const RECORD_LINES_MAX = 200
 /** Records a block: large enough that a parser call's set-up doesn't count (measured: 1,000 records/ms at 2,000). */
 const BLOCK_RECORDS_MAX = 2_000
-
-/** Whether the file starts with gzip's magic bytes (RFC 1952 §2.3.1): its name says nothing reliable. */
-export async function isGzip(path: string): Promise<boolean> {
-  let file: Awaited<ReturnType<typeof open>>
-  try {
-    file = await open(path, 'r')
-  } catch (error) {
-    throw new ConfigurationError(
-      `file: expected a readable file, found ${path} (${(error as Error).message})`,
-      {
-        cause: error,
-      },
-    )
-  }
-  try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(2), 0, 2, 0)
-    return bytesRead === 2 && buffer[0] === 0x1f && buffer[1] === 0x8b
-  } finally {
-    await file.close()
-  }
-}
+const PIECE_BYTES = 262_144
 
 /** The file's bytes, unpacked. @throws ConfigurationError where it can't be read to its end */
 async function* bytesOf(path: string): AsyncGenerator<Buffer> {
   try {
-    for await (const chunk of await openStream(path)) yield chunk as Buffer
+    for await (const chunk of await openUnzipped(path, PIECE_BYTES)) yield chunk as Buffer
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException
     const isDamaged = /^(Z_|ERR_ZLIB)/.test(code)
@@ -82,17 +59,6 @@ async function* bytesOf(path: string): AsyncGenerator<Buffer> {
     const expected = isDamaged ? 'a whole gzip file' : 'a readable file'
     throw new ConfigurationError(`file: expected ${expected}, found ${path} (${message})`, { cause: error })
   }
-}
-
-async function openStream(path: string): Promise<Readable> {
-  const zipped = await isGzip(path)
-  const file = createReadStream(path, { highWaterMark: 262_144 })
-  if (!zipped) return file
-  const gunzip = createGunzip({ chunkSize: 262_144 })
-  // pipe() doesn't pass errors on.
-  file.on('error', (error) => gunzip.destroy(error))
-  gunzip.on('close', () => file.destroy())
-  return file.pipe(gunzip)
 }
 
 interface Line {

@@ -1,5 +1,4 @@
 /** The mapping file of `statements parse --mapping`: JSON that says what the columns of a CSV or TSV statement mean. docs/statements.md has one. */
-import { readFile } from 'node:fs/promises'
 import {
   type AmountMapping,
   readAmount,
@@ -8,10 +7,14 @@ import {
   type TimeMapping,
   template,
 } from '#connectors/csv/mapping.ts'
-import { MappingChecker, type Section } from '#connectors/csv/mapping-checker.ts'
+import {
+  MappingChecker,
+  mappingJson,
+  readMappingText,
+  type Section,
+} from '#connectors/csv/mapping-checker.ts'
 import type { CsvFormat } from '#connectors/csv/reader.ts'
 import type { Template } from '#connectors/csv/template.ts'
-import { ConfigurationError } from '#platform/errors.ts'
 
 /** Columns that are copied as they stand. */
 export const STATEMENT_FIELDS = [
@@ -52,30 +55,13 @@ export interface StatementMapping {
 
 /** Reads and checks a mapping file. @throws ConfigurationError naming every wrong key */
 export async function readStatementMapping(path: string): Promise<StatementMapping> {
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (error) {
-    const { message } = error as Error
-    throw new ConfigurationError(`mapping: expected a readable file, found ${path} (${message})`, {
-      cause: error,
-    })
-  }
-  return parseStatementMapping(text)
+  return parseStatementMapping(await readMappingText(path))
 }
 
 /** Checks a mapping's JSON text. @throws ConfigurationError */
 export function parseStatementMapping(text: string): StatementMapping {
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch (error) {
-    throw new ConfigurationError(`mapping: expected JSON, found: ${(error as Error).message}`, {
-      cause: error,
-    })
-  }
   const checker = new MappingChecker()
-  const root = checker.section(json, '')
+  const root = checker.section(mappingJson(text), '')
   const mapping: StatementMapping = {
     file: readFileFormat(root.optionalSection('file')),
     account: template(root, 'account'),

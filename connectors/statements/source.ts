@@ -4,10 +4,7 @@
  * valid UTF-8, else windows-1252 (which holds Latin-1).
  */
 import { isUtf8 } from 'node:buffer'
-import { createReadStream } from 'node:fs'
-import { open } from 'node:fs/promises'
-import type { Readable } from 'node:stream'
-import { createGunzip } from 'node:zlib'
+import { openUnzipped } from '#connectors/unzipped-file.ts'
 import { StatementError, shown } from '#domain/statements/problems.ts'
 
 /** Small on purpose: what a collection of garbage finds alive is promoted, so that large pieces let the old space grow (200 MB of camt: 205 MB of memory with 256 KiB, 162 with 16). */
@@ -65,7 +62,7 @@ function lineEnds(text: string): number {
 
 async function* bytesOf(path: string): AsyncGenerator<Buffer> {
   try {
-    for await (const chunk of await openBytes(path)) yield chunk as Buffer
+    for await (const chunk of await openUnzipped(path, PIECE_BYTES)) yield chunk as Buffer
   } catch (error) {
     throw asProblem(error)
   }
@@ -79,28 +76,6 @@ function asProblem(error: unknown): unknown {
   if (/^E[A-Z]+$/.test(code))
     return new StatementError('file_unreadable', `expected a readable file: ${message}`)
   return error
-}
-
-async function openBytes(path: string): Promise<Readable> {
-  const zipped = await isGzip(path)
-  const file = createReadStream(path, { highWaterMark: PIECE_BYTES })
-  if (!zipped) return file
-  const gunzip = createGunzip({ chunkSize: PIECE_BYTES })
-  // pipe() doesn't pass errors on.
-  file.on('error', (error) => gunzip.destroy(error))
-  gunzip.on('close', () => file.destroy())
-  return file.pipe(gunzip)
-}
-
-/** By gzip's magic bytes (RFC 1952 §2.3.1): a file's name says nothing reliable. */
-async function isGzip(path: string): Promise<boolean> {
-  const file = await open(path, 'r')
-  try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(2), 0, 2, 0)
-    return bytesRead === 2 && buffer[0] === 0x1f && buffer[1] === 0x8b
-  } finally {
-    await file.close()
-  }
 }
 
 async function readHead(path: string): Promise<Buffer> {
