@@ -19,7 +19,7 @@ import { registerOperations } from '#api/routes/operations/operations.ts'
 import { registerReviews } from '#api/routes/reviews/reviews.ts'
 import { registerPostTransactions } from '#api/routes/transactions/post-transactions.ts'
 import { registerReadTransactions } from '#api/routes/transactions/read-transactions.ts'
-import { validationProblem } from '#api/validation.ts'
+import { buildValidator, validationProblem } from '#api/validation.ts'
 import { maskCardNumbers } from '#domain/transactions/card-numbers.ts'
 import {
   continueTrace,
@@ -59,9 +59,7 @@ export async function buildApp(dependencies: ApiDependencies): Promise<FastifyIn
     // A path that can't be decoded meets no route, and so not the error handler either.
     frameworkErrors: (error, request, reply) => void sendProblem(request, reply, problemOf(error)),
     routerOptions: { maxParamLength: PARAMETER_LENGTH_MAX },
-    ajv: {
-      customOptions: { coerceTypes: true, removeAdditional: false, allowUnionTypes: true, verbose: true },
-    },
+    schemaController: { compilersFactory: { buildValidator } },
     schemaErrorFormatter: validationProblem,
   })
   app.addSchema(problemSchema)

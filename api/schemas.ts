@@ -7,12 +7,14 @@ export const accountIdSchema = {
   examples: ['user_11'],
 } as const
 
-/** Where an account may be a number, as clients of older systems send it. */
+/** Where an account may be a number, as clients of older systems send it: it stands for its decimal digits. */
 export const anyAccountIdSchema = {
   type: ['string', 'integer'],
   minLength: 1,
   maxLength: 128,
   minimum: 0,
+  // Beyond, one number is written in more ways than one.
+  maximum: Number.MAX_SAFE_INTEGER,
   examples: ['user_11'],
 } as const
 

@@ -36,6 +36,55 @@ test.each<[object, string, RegExp]>([
   expect(problem.detail).toMatch(detail)
 })
 
+/** Values that text could be made of, were a body's types bent as those of a query are. */
+test.each<[string, object, string]>([
+  ['/process_transaction', { from: true, to: 2, amount: 100 }, 'from'],
+  ['/process_transaction', { from: 1, to: null, amount: 100 }, 'to'],
+  ['/process_transaction', { from: 1.5, to: 2, amount: 100 }, 'from'],
+  ['/process_transaction', { from: -1, to: 2, amount: 100 }, 'from'],
+  ['/process_transaction', { from: 1e21, to: 2, amount: 100 }, 'from'],
+  ['/transaction', { from: 1, to: 2, amount: true }, 'amount'],
+  ['/transaction', { from: 1, to: 2, amount: null }, 'amount'],
+  ['/transactions', { user_id: false, amount: '1' }, 'user_id'],
+  ['/transactions', { id: 7, from: 'a', to: 'b', amount: '1' }, 'id'],
+  ['/transactions', { from: 'a', to: 'b', amount: '1', source: null }, 'source'],
+  ['/transactions', { postings: [{ ...posting, debit: true }] }, 'postings/0/debit'],
+  ['/transactions', { from: 'a', to: 'b', amount: '1', metadata: { vip: true } }, 'metadata/vip'],
+  ['/transactions', { from: 'a', to: 'b', amount: '1', occurredAt: false }, 'occurredAt'],
+  ['/accounts', { accountId: true, currency: 'EUR' }, 'accountId'],
+  ['/accounts', { accountId: 'a', currency: 'EUR', limited: 'false' }, 'limited'],
+  ['/reviews', { transactionId: 5, decision: 'release' }, 'transactionId'],
+])('POST %s %j: a value of another type is refused, not turned into one', async (url, payload, property) => {
+  const { app, published } = await buildTestApi()
+  const reply = await app.inject({ method: 'POST', url, payload })
+  expect([reply.statusCode, reply.json().code, reply.json().property], reply.body).toEqual([
+    400,
+    'request_invalid',
+    property,
+  ])
+  expect(published).toEqual([])
+})
+
+test('an account may be a number wherever a body names one', async () => {
+  const { app, published } = await buildTestApi()
+  const bodies: [string, object][] = [
+    ['/transactions', { from: 1, to: 2, amount: 100 }],
+    ['/transactions', { user_id: 11, amount: 12.75, currency: 'USD' }],
+    ['/transactions', { postings: [{ ...posting, debit: 1, credit: 2 }] }],
+    ['/accounts', { accountId: 3, currency: 'EUR' }],
+  ]
+  for (const [url, payload] of bodies) {
+    const reply = await app.inject({ method: 'POST', url, payload })
+    expect(reply.statusCode, reply.body).toBe(202)
+  }
+  expect(published.map(({ record }) => record)).toMatchObject([
+    { postings: [{ debit: '1', credit: '2', amount: 10_000n }] },
+    { postings: [{ credit: '11', amount: 1_275n }] },
+    { postings: [{ debit: '1', credit: '2' }] },
+    { accountId: '3' },
+  ])
+})
+
 test('query parameters are named as such', async () => {
   const { app } = await buildTestApi()
   expect((await app.inject('/transactions?limit=501')).json()).toMatchObject({

@@ -1,4 +1,8 @@
-/** Says what a request's schema refused: which property, and what was expected of it. Values are not repeated: they may be secret. */
+/**
+ * Checks requests by their routes' schemas, and says what was refused: which property, and what was expected of it. Values are not
+ * repeated: they may be secret.
+ */
+import { AjvCompiler, type BuildCompilerFromPool } from '@fastify/ajv-compiler'
 import type { FastifySchemaValidationError } from 'fastify'
 import { Problem } from '#api/problem.ts'
 
@@ -16,6 +20,22 @@ const TYPE_WORDS: Readonly<Record<string, string>> = {
   array: 'a list',
   object: 'an object',
   null: 'null',
+}
+
+const compilers = AjvCompiler()
+
+/**
+ * Text becomes what a schema wants only where all is text: in path, query and headers. A body's values have types of their own;
+ * turned into others, `"from": true` would be the account "true".
+ */
+export const buildValidator: BuildCompilerFromPool = (schemas) => {
+  const compilerOf = (coerceTypes: boolean) =>
+    compilers(schemas, {
+      customOptions: { coerceTypes, removeAdditional: false, allowUnionTypes: true, verbose: true },
+    })
+  const [body, others] = [compilerOf(false), compilerOf(true)]
+  // Its types say that it is given a schema; it is given the route's part that the schema is of.
+  return (route) => ((route as { httpPart?: string }).httpPart === 'body' ? body(route) : others(route))
 }
 
 /** The part of a schema that tells people more. */

@@ -5,7 +5,7 @@ import type { ApiDependencies } from '#api/dependencies.ts'
 import { Problem, problems } from '#api/problem.ts'
 import { actorOf, waitOf } from '#api/request.ts'
 import { accountSchema, showAccount } from '#api/routes/accounts/read-accounts.ts'
-import { accountIdSchema, currencySchema } from '#api/schemas.ts'
+import { accountIdSchema, anyAccountIdSchema, currencySchema } from '#api/schemas.ts'
 import {
   ACCOUNT_CLASSES,
   type AccountChange,
@@ -17,7 +17,7 @@ import { type AccountDetails, readAccount } from '#platform/postgres/queries/rea
 
 interface AccountBody {
   action?: Exclude<AccountChange['action'], 'unknown'>
-  accountId: string
+  accountId: string | number
   currency?: string
   accountClass?: AccountClass
   normalSide?: Side
@@ -32,7 +32,7 @@ const bodySchema = {
   required: ['accountId'],
   properties: {
     action: { type: 'string', enum: ['open', 'freeze', 'unfreeze', 'close', 'set_limit'], default: 'open' },
-    accountId: accountIdSchema,
+    accountId: anyAccountIdSchema,
     currency: { ...currencySchema, description: 'open: the account’s currency.' },
     accountClass: { type: 'string', enum: ACCOUNT_CLASSES, default: 'customer' },
     normalSide: { type: 'string', enum: ['debit', 'credit'], default: 'credit' },
@@ -51,7 +51,7 @@ const bodySchema = {
 
 const changeOf = (body: AccountBody, actor: string, nowMs: number): AccountChange => ({
   action: body.action ?? 'open',
-  accountId: body.accountId,
+  accountId: String(body.accountId),
   currency: body.currency ?? null,
   accountClass: body.accountClass ?? 'customer',
   normalSide: body.normalSide ?? 'credit',
