@@ -37,6 +37,7 @@ import { BatchSize } from './runtime/batch-size.ts'
 import { makeClusterHistory } from './runtime/other-cluster.ts'
 import type { OutputEncoders } from './runtime/outputs.ts'
 import { logDeadLetters } from './runtime/log-dead-letters.ts'
+import { logTimedOutWait } from './runtime/log-timed-out-wait.ts'
 import { Processor } from './runtime/processor.ts'
 import { openShared, type Shared } from './shared.ts'
 import { Ticker } from './time/ticker.ts'
@@ -108,6 +109,9 @@ const watchProcessor = (processor: Processor, metrics: EngineMetrics, shared: Sh
     for (const { topic, partition, lag } of processor.lag()) {
       metrics.lag.set({ topic, partition: String(partition) }, Number(lag))
     }
+    const waiting = processor.waiting()
+    metrics.partitionsWaiting.set({ for: 'after' }, waiting.after)
+    metrics.partitionsWaiting.set({ for: 'schema' }, waiting.schema)
   }, LAG_EVERY_MS)
   const showPositions = setInterval(() => void processor.showPositions(), POSITIONS_EVERY_MS)
   shared.onClose(() => {
@@ -206,6 +210,10 @@ const makeProcessor = (options: PipelineOptions, shared: Shared, committed: () =
       countOutcomes(metrics, effects.decisions)
       for (const { letter } of effects.deadLetters) metrics.deadLetters.inc({ reason: letter.reason })
       logDeadLetters(logger, result.sequence, effects)
+    },
+    onAfterTimedOut: (wait) => {
+      metrics.afterTimedOut.inc({ topic: wait.topic })
+      logTimedOutWait(logger, wait)
     },
     onIncident: options.onIncident,
     onStopped: (incident) => {

@@ -77,12 +77,22 @@ export class AssignedPartitions {
 
   /** Takes buffered records of all partitions fairly, as soon as there are some; empty when `waitMs` passed or `isStopped`. */
   async take(
-    limits: { recordsMax: number; bytesMax: number; waitMs: number },
+    limits: {
+      recordsMax: number
+      bytesMax: number
+      waitMs: number
+      except?: ReadonlySet<string> | undefined
+    },
     isStopped: () => boolean,
   ): Promise<IngestChunk[]> {
     const deadline = Date.now() + limits.waitMs
     for (;;) {
-      const taken = takeFairly([...this.#inboxes.values()], limits, this.#rotation)
+      const wanted = [...this.#inboxes].filter(([key]) => limits.except?.has(key) !== true)
+      const taken = takeFairly(
+        wanted.map(([, inbox]) => inbox),
+        limits,
+        this.#rotation,
+      )
       if (taken.length > 0) this.#rotation++
       for (const { inbox } of taken) this.#resumeIfDrained(inbox)
       const remainingMs = deadline - Date.now()

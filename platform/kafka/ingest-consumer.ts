@@ -70,8 +70,16 @@ export class IngestConsumer {
     }
   }
 
-  /** Takes buffered records of all partitions fairly, as soon as there are some; empty when `waitMs` passed or it was stopped. */
-  async take(limits: { recordsMax: number; bytesMax: number; waitMs: number }): Promise<IngestChunk[]> {
+  /**
+   * Takes buffered records of all partitions fairly, as soon as there are some; empty when `waitMs` passed or it was stopped.
+   * @param limits.except partitions to leave alone, 'topic:partition'
+   */
+  async take(limits: {
+    recordsMax: number
+    bytesMax: number
+    waitMs: number
+    except?: ReadonlySet<string> | undefined
+  }): Promise<IngestChunk[]> {
     return await this.#partitions.take(limits, () => this.#isStopped)
   }
 

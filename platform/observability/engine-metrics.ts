@@ -45,6 +45,18 @@ export const makeEngineMetrics = () => {
       labelNames: ['topic', 'partition'] as const,
       registers,
     }),
+    afterTimedOut: new Counter({
+      name: 'tallystream_after_waits_timed_out_total',
+      help: 'Waits for a record named in `after` that ended without it: each held its partition for 10 s',
+      labelNames: ['topic'] as const,
+      registers,
+    }),
+    partitionsWaiting: new Gauge({
+      name: 'tallystream_partitions_waiting',
+      help: 'Partitions that wait now: for a record named in `after`, for a schema that the registry does not tell',
+      labelNames: ['for'] as const,
+      registers,
+    }),
     published: new Gauge({
       name: 'tallystream_published_sequence',
       help: 'Last batch published from here',

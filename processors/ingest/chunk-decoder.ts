@@ -4,7 +4,7 @@ import type { LedgerInput } from '#domain/ledger/inputs.ts'
 import type { IngestRecord } from '#platform/kafka/ingest-record.ts'
 import type { IngestChunk } from '#platform/kafka/partition-inbox.ts'
 import type { SchemaSource } from '#platform/schema-registry/serde.ts'
-import { decodeRecord, makeIngestCodecs, prepareSchemas } from './decode.ts'
+import { areSchemasReady, decodeRecord, makeIngestCodecs, prepareSchemas } from './decode.ts'
 import type { RawRecord } from './unreadable.ts'
 
 /**
@@ -15,10 +15,12 @@ const SLICE_MS = 20
 
 type EncodedChunk = Pick<IngestChunk, 'topic' | 'records'>
 
-/** Both throw OperatingError `registry_unreachable` (retriable) where a writer's schema can't be had now. */
 export interface ChunkDecoder {
-  /** Fetches the schemas of many chunks at once: asked for one by one, each unknown id would hold up all that are behind it. */
-  prepare(chunks: readonly EncodedChunk[]): Promise<void>
+  /** Whether all schemas of the chunk's writers are here: it decodes without asking the registry. */
+  isReady(chunk: EncodedChunk): boolean
+  /** Fetches the schemas that aren't. @throws OperatingError `registry_unreachable` (retriable) where one can't be had now */
+  prepare(chunk: EncodedChunk): Promise<void>
+  /** One input a record; prepares the chunk first where that wasn't done. @throws OperatingError as `prepare` */
   decode(chunk: EncodedChunk): Promise<LedgerInput[]>
 }
 
@@ -47,9 +49,8 @@ export const makeChunkDecoder = (options: {
     return inputs
   }
   return {
-    prepare: async (chunks) => {
-      await Promise.all(chunks.map(prepare))
-    },
+    isReady: (chunk) => areSchemasReady(codecs, topicOf(chunk), chunk.records),
+    prepare,
     decode,
   }
 }

@@ -31,12 +31,26 @@ export const prepareSchemas = async (
   topic: string,
   records: readonly Pick<RawRecord, 'value' | 'unreadable'>[],
 ): Promise<void> => {
+  await codecs.get(topic)?.prepare(writersOf(records))
+}
+
+/** Whether that needs nothing of the registry. */
+export const areSchemasReady = (
+  codecs: IngestCodecs,
+  topic: string,
+  records: readonly Pick<RawRecord, 'value' | 'unreadable'>[],
+): boolean => {
+  const codec = codecs.get(topic)
+  return codec === undefined || [...writersOf(records)].every((id) => codec.isReady(id))
+}
+
+const writersOf = (records: readonly Pick<RawRecord, 'value' | 'unreadable'>[]): Set<number> => {
   const ids = new Set<number>()
   for (const { value, unreadable } of records) {
     const id = value === null || unreadable !== undefined ? undefined : writerIdOf(value)
     if (id !== undefined) ids.add(id)
   }
-  await codecs.get(topic)?.prepare(ids)
+  return ids
 }
 
 /** Decodes a record; never throws for what a producer may send. Schemas must have been prepared. */

@@ -8,12 +8,19 @@ import type { Clock } from '#platform/time/clock.ts'
 import type { BatchContext, BatchResult } from '../apply/batch.ts'
 import type { BatchSize } from './batch-size.ts'
 import type { ClusterHistory } from './other-cluster.ts'
+import type { TimedOutWait } from './selection.ts'
 import type { PartitionIncident } from './stopped-partitions.ts'
 
 /** The reader as the processor sees it (platform/kafka/ingest-consumer.ts, or a simulated one). */
 export interface IngestReader {
   start(): Promise<void>
-  take(limits: { recordsMax: number; bytesMax: number; waitMs: number }): Promise<IngestChunk[]>
+  /** @param limits.except partitions of which nothing may be taken now: 'topic:partition', topic with the ledger's prefix */
+  take(limits: {
+    recordsMax: number
+    bytesMax: number
+    waitMs: number
+    except?: ReadonlySet<string> | undefined
+  }): Promise<IngestChunk[]>
   stop(): Promise<void>
   /** Stops reading a partition and drops what is buffered of it. */
   suspend?(topic: string, partition: number): void
@@ -52,9 +59,11 @@ export interface ProcessorOptions {
   readonly openSession: () => Promise<LedgerStore>
   /** Everything of the batch context but the session. */
   readonly context: Omit<BatchContext, 'session' | 'clock'>
-  /** Fetches what decoding needs, for all of these at once. */
-  readonly prepare?: (chunks: readonly IngestChunk[]) => Promise<void>
-  /** Turns a chunk's records into inputs; waits for the registry where it must. */
+  /** Fetches what decoding a chunk needs. @throws OperatingError `registry_unreachable`: asked again, and only its partition waits */
+  readonly prepare?: (chunk: IngestChunk) => Promise<void>
+  /** Whether a chunk decodes without asking anybody; absent: none does before it was prepared. */
+  readonly isReady?: (chunk: IngestChunk) => boolean
+  /** Turns a chunk's records into inputs. */
   readonly decode: (chunk: IngestChunk) => Promise<LedgerInput[]>
   readonly admin: Pick<KafkaAdmin, 'ranges'>
   /** For partitions that were last read on another cluster; absent: there is none. */
@@ -66,6 +75,8 @@ export interface ProcessorOptions {
   readonly onBatch: (result: BatchResult) => void
   /** Something stopped, or a partition did. */
   readonly onIncident: (incident: IncidentError) => void
+  /** A partition goes on without a record that one of its own names in `after`: it didn't come in time. */
+  readonly onAfterTimedOut?: (wait: TimedOutWait) => void
   /** A partition has stopped, or has stopped again after it was looked at. */
   readonly onStopped?: (incident: PartitionIncident) => void
 }

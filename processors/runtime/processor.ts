@@ -1,22 +1,23 @@
 /** A processor: takes partitions, reads them, applies batch by batch. Whatever goes wrong, the partitions are taken anew and Postgres says where to go on. */
 import { IncidentError, OperatingError } from '#platform/errors.ts'
 import type { IngestChunk } from '#platform/kafka/partition-inbox.ts'
-import type { LedgerStore } from '#platform/postgres/ledger-store/store.ts'
 import { atMost, pause } from '#platform/time/clock.ts'
 import { BatchApplier, type SentBatch } from '../apply/batch.ts'
 import type { PartitionInputs } from './batch-header.ts'
 import { partByHistory, partitionsToClaim } from './claiming.ts'
 import { type Flight, Flights } from './flights.ts'
+import { Intake } from './intake.ts'
 import { HeldPartitions } from './held-partitions.ts'
 import type { Assigned, IngestReader, ProcessorOptions } from './processor-options.ts'
 import { Backlog } from './selection.ts'
+import { Sessions } from './sessions.ts'
 import { type PartitionIncident, StoppedPartitions } from './stopped-partitions.ts'
 
 /** One is being committed, one is decided ahead. */
 const FLIGHTS_MAX = 2
 const TRIES_IN_PLACE_MAX = 3
 const TAKE_WAIT_MS = 200
-/** Batches' worth of records that may wait for others (`after`) before reading pauses. */
+/** Batches' worth of records that may wait for others (`after`) before no more is read of their partitions. */
 const BACKLOG_BATCHES_MAX = 8
 /** For what is under way in the loop when the reader has stopped. */
 const STOP_TIMEOUT_MS = 2_000
@@ -24,11 +25,9 @@ const RETRY_PAUSE_MS = { first: 20, most: 2_000 }
 
 export class Processor {
   private readonly options: ProcessorOptions
-  private readonly backlog = new Backlog()
+  private readonly backlog: Backlog
   private reader: IngestReader | null = null
-  private session: LedgerStore | null = null
-  /** A session being opened: the loop and a claim may need one at the same time, and two would be one that nobody closes. */
-  private opening: Promise<LedgerStore> | null = null
+  private readonly sessions: Sessions
   private applier: BatchApplier | null = null
   private readonly held = new HeldPartitions()
   private readonly stopped: StoppedPartitions
@@ -37,7 +36,7 @@ export class Processor {
   /** The same as of the last one that is known to be applied. */
   private appliedPositions = new Map<string, bigint>()
   /** Taken from the reader, not yet decoded. */
-  private raw: IngestChunk[] = []
+  private readonly intake: Intake
   private generation = 0
   private stopping = false
   private sending: Promise<unknown> = Promise.resolve()
@@ -49,12 +48,19 @@ export class Processor {
 
   constructor(options: ProcessorOptions) {
     this.options = options
-    this.stopped = new StoppedPartitions(options.clock)
+    const { clock, context, openSession } = options
+    this.sessions = new Sessions(openSession, (session) => {
+      this.applier = new BatchApplier({ ...context, clock, session })
+    })
+    this.stopped = new StoppedPartitions(clock)
+    this.intake = new Intake(options)
+    this.backlog = new Backlog(options.onAfterTimedOut)
   }
 
   /** Whether it has partitions, none is stopped by an incident, and the last attempt to apply did not fail. */
   get ready(): boolean {
-    return this.held.all().length > 0 && this.stopped.isEmpty && this.failures === 0 && !this.stopping
+    const isHindered = !this.stopped.isEmpty || this.intake.isFailing || this.failures > 0
+    return this.held.all().length > 0 && !isHindered && !this.stopping
   }
 
   /** Runs until `stop`. @throws IncidentError where it must not go on. */
@@ -66,7 +72,7 @@ export class Processor {
 
   private async loop(): Promise<void> {
     try {
-      await this.ensureSession()
+      await this.sessions.ensure()
       await this.startReader()
     } catch (error) {
       // A wrong set-up shows at once, an incident is told; what is only away is waited for.
@@ -92,13 +98,17 @@ export class Processor {
     // Its release waits for the batch in flight. First, since a group that is just being joined would go on assigning partitions.
     await this.reader?.stop()
     await atMost(this.options.clock, STOP_TIMEOUT_MS, this.done)
-    await this.opening?.catch(() => undefined)
-    await this.session?.close()
+    await this.sessions.closeAll()
   }
 
   /** Records between what was read and the end of each partition that is held here. */
   lag(): { topic: string; partition: number; lag: bigint }[] {
     return this.reader?.lag?.() ?? []
+  }
+
+  /** How many partitions wait: for a record that one of theirs names in `after`, for a schema. */
+  waiting(): { readonly after: number; readonly schema: number } {
+    return { after: this.waitingPartitions().length, schema: this.intake.waitingForSchema }
   }
 
   /** Shows the ledger's positions to tools that look at the consumer group. */
@@ -129,16 +139,15 @@ export class Processor {
   }
 
   private async step(): Promise<void> {
-    await this.ensureSession()
+    await this.sessions.ensure()
     if (this.reader === null) await this.startReader()
     if (this.flights.count > 0) return await this.whileInFlight()
     await this.lookAgain()
     if (this.backlog.inputs === 0) await this.fill(TAKE_WAIT_MS)
     const selection = this.select()
     if (selection.length === 0) {
-      // All that was read waits for other records; what they wait for may come, but memory has a bound.
-      await (this.isFull(BACKLOG_BATCHES_MAX) ? this.pause(TAKE_WAIT_MS) : this.fill(TAKE_WAIT_MS))
-      return
+      // All that was read waits for other records: they may be the next that come.
+      return await this.fill(TAKE_WAIT_MS)
     }
     const { generation } = this
     const sending = this.applier!.send(selection)
@@ -164,9 +173,15 @@ export class Processor {
     if (sent !== null) this.takeOff(selection, sent, this.generation)
   }
 
+  /** Those that wait for a record of another one, as the reader names them. */
+  private waitingPartitions(): string[] {
+    const { clock, topicPrefix } = this.options
+    return this.backlog.waiting(clock.monotonicMs()).map((c) => `${topicPrefix}${c.topic}:${c.partition}`)
+  }
+
   private select(): PartitionInputs[] {
     const { batchSize, clock } = this.options
-    return this.backlog.select(batchSize.current, this.positions, clock.wallMs())
+    return this.backlog.select(batchSize.current, this.positions, clock.monotonicMs())
   }
 
   /** A batch is on its way: what it decided leaves the backlog, unless that was dropped meanwhile. */
@@ -212,18 +227,19 @@ export class Processor {
     return this.backlog.inputs >= batchSize.current * batches || this.backlog.bytes >= batchBytesMax * batches
   }
 
-  /** Reads and decodes up to what one batch may take; what is taken stays in `raw` until it is decoded: the registry may be away. */
+  /** Reads and decodes up to what one batch may take. */
   private async fill(waitMs: number): Promise<void> {
-    if (this.raw.length === 0) {
-      const recordsMax = this.options.batchSize.current
-      this.raw = await this.reader!.take({ recordsMax, bytesMax: this.options.batchBytesMax, waitMs })
-    }
-    const { generation } = this
-    await this.options.prepare?.(this.raw)
-    for (let chunk = this.raw[0]; chunk !== undefined; chunk = this.raw[0]) {
-      const inputs = await this.options.decode(chunk)
-      if (generation !== this.generation) return
-      this.raw.shift()
+    const { batchSize, batchBytesMax: bytesMax } = this.options
+    // Memory has a bound; what those that wait are waiting for must be read all the same.
+    const except = this.isFull(BACKLOG_BATCHES_MAX) ? this.waitingPartitions() : []
+    await this.intake.read(this.reader!, {
+      recordsMax: batchSize.current,
+      bytesMax,
+      waitMs,
+      except: new Set(except),
+    })
+    for (let next = await this.intake.next(); next !== null; next = await this.intake.next()) {
+      const { chunk, inputs } = next
       const name = this.nameOf(chunk)
       const accepted = this.held.accept(name, chunk, inputs)
       if (accepted instanceof IncidentError) {
@@ -256,7 +272,7 @@ export class Processor {
   private letGo(name: string): void {
     const claim = this.held.letGo(name)
     if (claim !== undefined) this.backlog.drop(claim)
-    this.raw = this.raw.filter((chunk) => this.nameOf(chunk) !== name)
+    this.intake.drop(this.options.topicPrefix + name)
   }
 
   /** Takes stopped partitions anew, each at its own slow pace, and reads on where Postgres says: as before, if nobody moved it. */
@@ -276,7 +292,7 @@ export class Processor {
         this.stopped.onTrial(incident)
         await reader.readAgain(topic, incident.partition, position)
       } catch (error) {
-        if (!(error instanceof OperatingError) || this.session?.isBroken === true) throw error
+        if (!(error instanceof OperatingError) || this.sessions.session?.isBroken === true) throw error
         this.stopped.raise(incident)
         this.options.logger.warn({ code: error.code }, `${name} can't be looked at: ${error.message}`)
       }
@@ -303,7 +319,7 @@ export class Processor {
 
   /** Takes partitions in Postgres. @returns where to read each, by its full name; without those that can't be read now */
   private async take(assignment: Assigned[], time: { mayTakeLong: boolean }): Promise<Map<string, bigint>> {
-    const session = await this.ensureSession()
+    const session = await this.sessions.ensure()
     const { admin, history, topicPrefix } = this.options
     const all = await partitionsToClaim(assignment, admin, topicPrefix)
     const { ready, postponed, stopped } = await partByHistory(all, history, time)
@@ -327,14 +343,15 @@ export class Processor {
     this.drop()
     await this.sending.catch(() => undefined)
     await this.flights.settled()
-    if (claims.length > 0 && this.session?.isBroken === false) await this.session.release(claims)
+    const { session } = this.sessions
+    if (claims.length > 0 && session?.isBroken === false) await session.release(claims)
   }
 
   private drop(): void {
     this.generation += 1
     this.held.clear()
     this.stopped.clear()
-    this.raw = []
+    this.intake.clear()
     this.backlog.clear()
   }
 
@@ -359,9 +376,8 @@ export class Processor {
     this.triesInPlace = 0
     this.options.batchSize.shrink()
     this.drop()
-    const { session, reader } = this
-    this.session = null
-    await session?.close()
+    await this.sessions.close()
+    const { reader } = this
     // Kept until it has stopped: a stop of the whole must find it.
     await reader?.stop()
     this.reader = null
@@ -372,24 +388,5 @@ export class Processor {
     const { clock } = this.options
     const until = clock.monotonicMs() + ms
     while (!this.stopping && clock.monotonicMs() < until) await pause(clock, Math.min(50, ms))
-  }
-
-  /** A session that works: the old one where it still does. */
-  private ensureSession(): Promise<LedgerStore> {
-    if (this.session !== null && !this.session.isBroken) return Promise.resolve(this.session)
-    this.opening ??= this.openSession().finally(() => {
-      this.opening = null
-    })
-    return this.opening
-  }
-
-  private async openSession(): Promise<LedgerStore> {
-    const broken = this.session
-    this.session = null
-    await broken?.close()
-    const session = await this.options.openSession()
-    this.session = session
-    this.applier = new BatchApplier({ ...this.options.context, clock: this.options.clock, session })
-    return session
   }
 }

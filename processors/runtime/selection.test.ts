@@ -4,7 +4,7 @@ import type { LedgerInput } from '#domain/ledger/inputs.ts'
 import { transaction } from '#domain/ledger/testing/memory-ledger.ts'
 import type { Position } from '#domain/transactions/command.ts'
 import type { ClaimedPartition } from '#platform/postgres/ledger-store/store.ts'
-import { Backlog } from './selection.ts'
+import { Backlog, type TimedOutWait } from './selection.ts'
 
 const claimOf = (partition: number): ClaimedPartition => ({
   topic: 'transactions',
@@ -125,6 +125,32 @@ describe('a record that names another one', () => {
     expect(backlog.select(10, NOWHERE, 1_000)).toEqual([])
     expect(backlog.select(10, NOWHERE, 10_999)).toEqual([])
     expect(idsOf(backlog.select(10, NOWHERE, 11_000))).toEqual(['0:0', '0:1'])
+  })
+
+  it('says once which record went without which, and which partitions wait', () => {
+    const told: TimedOutWait[] = []
+    const backlog = new Backlog((wait) => told.push(wait))
+    const claim = claimOf(0)
+    backlog.add(chunkOf(claim, 0n, 3, { 1: ACCOUNT_0, 2: ACCOUNT_0 }))
+    backlog.add(chunkOf(claimOf(1), 0n, 1))
+    backlog.select(10, NOWHERE, 0)
+    expect(backlog.waiting(9_999)).toEqual([claim])
+    expect(told).toEqual([])
+    backlog.select(10, NOWHERE, 10_000)
+    backlog.select(10, NOWHERE, 10_001)
+    expect(backlog.waiting(10_001)).toEqual([])
+    expect(told).toEqual([{ topic: 'transactions', partition: 0, offset: 1n, after: ACCOUNT_0 }])
+  })
+
+  it('waits no longer, and is not told, where the record came', () => {
+    const told: TimedOutWait[] = []
+    const backlog = new Backlog((wait) => told.push(wait))
+    backlog.add(chunkOf(claimOf(0), 0n, 1, { 0: ACCOUNT_0 }))
+    backlog.select(10, NOWHERE, 0)
+    const selection = backlog.select(10, new Map([['accounts:0', 5n]]), 9_000)
+    expect(idsOf(selection)).toEqual(['0:0'])
+    expect(backlog.waiting(9_000)).toEqual([])
+    expect(told).toEqual([])
   })
 
   it('does not begin to wait anew where the selection with it could not be applied', () => {

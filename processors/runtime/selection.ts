@@ -1,5 +1,6 @@
 /** What was read and decoded but not yet decided, and choosing the next batch from it. */
 import type { LedgerInput } from '#domain/ledger/inputs.ts'
+import type { Position } from '#domain/transactions/command.ts'
 import type { ClaimedPartition, PartitionProgress } from '#platform/postgres/ledger-store/store.ts'
 import type { PartitionInputs } from './batch-header.ts'
 
@@ -21,10 +22,32 @@ export interface DecodedChunk {
  */
 const AFTER_WAIT_MAX_MS = 10_000
 
+/** A wait that ended without what it was for; topics without the ledger's prefix. */
+export interface TimedOutWait {
+  readonly topic: string
+  readonly partition: number
+  /** Of the record that waited. */
+  readonly offset: bigint
+  /** The record that isn't applied yet. */
+  readonly after: Position
+}
+
+interface Wait {
+  readonly sinceMs: number
+  /** Whether it was told that it is over. */
+  isTold: boolean
+}
+
 /** Chunks in the order of their arrival. A partition's chunks keep their order; one that waits holds back its later ones. */
 export class Backlog {
   private chunks: DecodedChunk[] = []
-  private waitingSince = new Map<ClaimedPartition, number>()
+  private waits = new Map<ClaimedPartition, Wait>()
+  private readonly onTimedOut: (wait: TimedOutWait) => void
+
+  /** @param onTimedOut told once a wait, not for each record that goes without in its wake */
+  constructor(onTimedOut: (wait: TimedOutWait) => void = () => undefined) {
+    this.onTimedOut = onTimedOut
+  }
 
   get inputs(): number {
     return this.chunks.reduce((sum, chunk) => sum + chunk.inputs.length, 0)
@@ -34,6 +57,11 @@ export class Backlog {
     return this.chunks.reduce((sum, chunk) => sum + chunk.bytes, 0)
   }
 
+  /** The partitions that wait for a record of another one. @param nowMs as in `select` */
+  waiting(nowMs: number): ClaimedPartition[] {
+    return [...this.waits].flatMap(([claim, wait]) => (isPatient(wait, nowMs) ? [claim] : []))
+  }
+
   add(chunk: DecodedChunk): void {
     if (chunk.inputs.length > 0) this.chunks.push(chunk)
   }
@@ -41,17 +69,19 @@ export class Backlog {
   /** Drops all of it: the partitions are somebody else's now. */
   clear(): void {
     this.chunks = []
-    this.waitingSince.clear()
+    this.waits.clear()
   }
 
   /** Drops what is there of one claim: the partition is taken anew. */
   drop(claim: ClaimedPartition): void {
     this.chunks = this.chunks.filter((chunk) => chunk.claim !== claim)
-    this.waitingSince.delete(claim)
+    this.waits.delete(claim)
   }
 
   /**
-   * The next inputs, at most `recordsMax`. @param positions 'topic:partition' → next offset, as last known of the ledger.
+   * The next inputs, at most `recordsMax`.
+   * @param positions 'topic:partition' → next offset, as last known of the ledger
+   * @param nowMs monotonic: how long has been waited is measured by it
    */
   select(recordsMax: number, positions: ReadonlyMap<string, bigint>, nowMs: number): PartitionInputs[] {
     const selected: PartitionInputs[] = []
@@ -97,8 +127,8 @@ export class Backlog {
       chunk.records = records.slice(count)
     }
     this.chunks = this.chunks.filter((chunk) => chunk.inputs.length > 0)
-    for (const claim of this.waitingSince.keys()) {
-      if (!this.chunks.some((chunk) => chunk.claim === claim)) this.waitingSince.delete(claim)
+    for (const claim of this.waits.keys()) {
+      if (!this.chunks.some((chunk) => chunk.claim === claim)) this.waits.delete(claim)
     }
     return taken
   }
@@ -115,18 +145,30 @@ export class Backlog {
       const input = chunk.inputs[at]!
       const after = input.type === 'transaction' ? input.command.after : null
       if (after !== null) {
-        const since = this.waitingSince.get(chunk.claim) ?? nowMs
-        const isPatient = nowMs - since < AFTER_WAIT_MAX_MS
+        const wait = this.waits.get(chunk.claim) ?? { sinceMs: nowMs, isTold: false }
         if ((reached.get(`${after.topic}:${after.partition}`) ?? 0n) <= after.offset) {
-          this.waitingSince.set(chunk.claim, since)
-          if (isPatient) return at
-        } else if (isPatient) this.waitingSince.delete(chunk.claim)
+          this.waits.set(chunk.claim, wait)
+          if (isPatient(wait, nowMs)) return at
+          this.tell(wait, chunk.claim, { offset: input.offset, after })
+        } else if (isPatient(wait, nowMs)) this.waits.delete(chunk.claim)
       }
       reached.set(own, input.offset + 1n)
     }
     return max
   }
+
+  private tell(
+    wait: Wait,
+    { topic, partition }: ClaimedPartition,
+    record: { offset: bigint; after: Position },
+  ): void {
+    if (wait.isTold) return
+    wait.isTold = true
+    this.onTimedOut({ topic, partition, ...record })
+  }
 }
+
+const isPatient = ({ sinceMs }: Wait, nowMs: number): boolean => nowMs - sinceMs < AFTER_WAIT_MAX_MS
 
 const lastOf = (chunk: DecodedChunk, count: number): PartitionProgress['last'] => {
   for (let at = count - 1; at >= 0; at -= 1) {

@@ -140,6 +140,7 @@ export const startEngine = (services: Services, process: SimulatedProcess, event
       },
       decode: decoder.decode,
       prepare: decoder.prepare,
+      isReady: decoder.isReady,
       admin,
       clock,
       batchSize: new BatchSize({ recordsMin: 1, recordsMax: services.batchRecordsMax, wallMaxMs: 500 }),
