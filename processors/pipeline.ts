@@ -211,6 +211,8 @@ const makeProcessor = (options: PipelineOptions, shared: Shared, committed: () =
       for (const { letter } of effects.deadLetters) metrics.deadLetters.inc({ reason: letter.reason })
       logDeadLetters(logger, result.sequence, effects)
     },
+    onTaken: (partitions) => metrics.partitionsTaken.inc(partitions),
+    onFailure: (code) => metrics.failures.inc({ part: 'processor', code }),
     onAfterTimedOut: (wait) => {
       metrics.afterTimedOut.inc({ topic: wait.topic })
       logTimedOutWait(logger, wait)
@@ -248,7 +250,15 @@ const makePublisher = (options: PipelineOptions, shared: Shared): Publisher => {
           recordedAtMs,
           onEvent: (event) => logger.info({ event }, 'balance cache'),
         }),
-        { registry: shared.registry, contract: shared.contracts.balances, timeline },
+        {
+          registry: shared.registry,
+          contract: shared.contracts.balances,
+          timeline,
+          onApplied: (result, balances) => {
+            metrics.cacheWrites.inc({ result })
+            if (result === 'applied') metrics.cacheBalances.inc(balances)
+          },
+        },
       ),
     entries: new EntryMaker(shared.registry, shared.contracts, { trusted: true }),
     batchOf: batchEncoder(shared.contracts, shared.origin),
@@ -267,6 +277,7 @@ const makePublisher = (options: PipelineOptions, shared: Shared): Publisher => {
       metrics.publishedMessages.inc(round.messages)
     },
     onTakeOver: () => metrics.takeOvers.inc(),
+    onFailure: (code) => metrics.failures.inc({ part: 'publisher', code }),
     onIncident: options.onIncident,
   })
 }

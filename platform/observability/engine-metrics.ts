@@ -57,6 +57,28 @@ export const makeEngineMetrics = () => {
       labelNames: ['for'] as const,
       registers,
     }),
+    partitionsTaken: new Counter({
+      name: 'tallystream_partitions_taken_total',
+      help: 'Partitions taken here; each time the epoch is raised, which fences whoever had it',
+      registers,
+    }),
+    failures: new Counter({
+      name: 'tallystream_failures_total',
+      help: 'Failures that a processor or publisher went on after, by code; compare_and_swap_failed and publisher_fenced: it was fenced',
+      labelNames: ['part', 'code'] as const,
+      registers,
+    }),
+    cacheWrites: new Counter({
+      name: 'tallystream_cache_writes_total',
+      help: 'Rounds of balances for Redis: applied, renewed (an empty cache was begun) or unavailable (gone on without)',
+      labelNames: ['result'] as const,
+      registers,
+    }),
+    cacheBalances: new Counter({
+      name: 'tallystream_cache_balances_written_total',
+      help: 'Balances handed to Redis in rounds that were applied',
+      registers,
+    }),
     published: new Gauge({
       name: 'tallystream_published_sequence',
       help: 'Last batch published from here',

@@ -1,6 +1,6 @@
 /** Hands the newest balances of a round to the cache, decoded from the very bytes that are published. */
 import type { StoredBatch } from '#platform/postgres/batch-store.ts'
-import type { BalanceCacheWriter } from '#platform/redis/balance-cache-writer.ts'
+import type { ApplyResult, BalanceCacheWriter } from '#platform/redis/balance-cache-writer.ts'
 import type { AccountBalance } from '#platform/redis/balance-value.ts'
 import type { Contract } from '#platform/schema-registry/contracts.ts'
 import type { SchemaRegistry } from '#platform/schema-registry/registry.ts'
@@ -26,6 +26,8 @@ export const balanceSinkOf = (
     readonly registry: SchemaRegistry
     readonly contract: Contract
     readonly timeline: bigint
+    /** Told what became of each round. @param balances how many it held */
+    readonly onApplied?: (result: ApplyResult, balances: number) => void
   },
 ): BalanceSink => {
   // The hash of the batch that they stand in was checked before.
@@ -45,7 +47,8 @@ export const balanceSinkOf = (
       for (const bytes of balances.values()) writers.add(bytes.readInt32BE(1))
       await decoder.prepare(writers)
       const rows = [...balances.values()].map(rowOf)
-      await writer.applyBalances(rows, { sequence: batch.sequence, recordedAtMs: batch.recordedAtMs })
+      const { sequence, recordedAtMs } = batch
+      options.onApplied?.(await writer.applyBalances(rows, { sequence, recordedAtMs }), rows.length)
     },
     touch: async () => {
       await writer.touch()

@@ -50,6 +50,8 @@ export interface PublisherOptions {
   readonly logger: PublisherLogger
   readonly onPublished: (round: Round, milliseconds: number) => void
   readonly onTakeOver: () => void
+  /** A failure that it goes on after. */
+  readonly onFailure?: (code: string) => void
   readonly onIncident: (incident: IncidentError) => void
 }
 
@@ -271,6 +273,7 @@ export class Publisher {
     }
     if (!(error instanceof OperatingError)) throw error
     this.failures += 1
+    this.options.onFailure?.(error.code)
     this.roundBatches = Math.max(1, Math.floor(this.roundBatches / 4))
     this.options.logger.warn({ code: error.code, failures: this.failures }, error.message)
     const pauseMs = Math.min(RETRY_PAUSE_MS.first * 2 ** Math.min(this.failures, 8), RETRY_PAUSE_MS.most)

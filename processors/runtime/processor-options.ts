@@ -75,6 +75,10 @@ export interface ProcessorOptions {
   readonly onBatch: (result: BatchResult) => void
   /** Something stopped, or a partition did. */
   readonly onIncident: (incident: IncidentError) => void
+  /** Partitions were taken: so many epochs were raised. */
+  readonly onTaken?: (partitions: number) => void
+  /** A failure that it goes on after. */
+  readonly onFailure?: (code: string) => void
   /** A partition goes on without a record that one of its own names in `after`: it didn't come in time. */
   readonly onAfterTimedOut?: (wait: TimedOutWait) => void
   /** A partition has stopped, or has stopped again after it was looked at. */

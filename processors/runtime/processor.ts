@@ -327,6 +327,7 @@ export class Processor {
     for (const incident of stopped) this.raise(incident)
     const starts = new Map(ready.map((p) => [`${p.topic}:${p.partition}`, p.initialOffset]))
     const claimed = ready.length === 0 ? [] : await session.claim(ready)
+    this.options.onTaken?.(claimed.length)
     const positions = new Map<string, bigint>()
     for (const claim of claimed) {
       const name = `${claim.topic}:${claim.partition}`
@@ -364,6 +365,7 @@ export class Processor {
     }
     if (!(error instanceof OperatingError)) throw error
     this.failures += 1
+    this.options.onFailure?.(error.code)
     const pauseMs = Math.min(RETRY_PAUSE_MS.first * 2 ** Math.min(this.failures, 10), RETRY_PAUSE_MS.most)
     if (error.code === 'publish_backlog' || error.code === 'registry_unreachable') {
       if (this.failures % 50 === 1) this.options.logger.warn({ code: error.code }, error.message)
