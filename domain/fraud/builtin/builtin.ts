@@ -1,0 +1,12 @@
+/** What comes with the engine: the rulebook and the model, both data; docs/fraud.md explains them. */
+import { type Model, readModel } from '../model/model.ts'
+import type { Rulebook } from '../rulebook/definition.ts'
+import { parseRulebook } from '../rulebook/parse.ts'
+import modelJson from './cards-model.json' with { type: 'json' }
+import rulesJson from './rules.json' with { type: 'json' }
+
+/** The built-in rulebook. */
+export const builtinRulebook = (): Rulebook => parseRulebook(rulesJson)
+
+/** The built-in model of card payments. */
+export const builtinModel = (): Model => readModel(modelJson)

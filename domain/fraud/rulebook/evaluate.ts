@@ -1,0 +1,186 @@
+/** Works a rulebook out for one payment: which rules fire, with value, threshold, points and words, and what the typologies come to. */
+import type { FeatureName, FeatureValues } from '../features/vector.ts'
+import type { Action, Expression, RuleDefinition, Rulebook, Subject, Threshold } from './definition.ts'
+
+/** What a payment is, for rules. */
+export interface RuledPayment {
+  readonly values: FeatureValues
+  readonly currency: string
+  readonly kind: string
+  /** null or absent = the record doesn't say. */
+  readonly subjects: Readonly<Partial<Record<Subject, string | null>>>
+}
+
+/** A rule that fired, or that could not be worked out and is closed then. */
+export interface RuleFinding {
+  readonly ruleId: string
+  readonly version: number
+  /** What was seen; for lists 1. */
+  readonly value: number
+  /** What is allowed; for lists 0. */
+  readonly threshold: number
+  /** What it adds to a typology's score. */
+  readonly points: number
+  readonly action: Action
+  readonly isShadow: boolean
+  /** The rule could not be worked out: why. */
+  readonly failure: 'no_threshold_for_currency' | null
+  readonly words: string
+}
+
+export interface TypologyFinding {
+  readonly typologyId: string
+  readonly score: number
+  readonly action: Action
+}
+
+export interface RulebookFinding {
+  /** The strongest action of live rules and of bands. */
+  readonly action: Action
+  /** The highest score of a typology. */
+  readonly score: number
+  /** By rule id: those that fired, live and shadow, and every one that failed. */
+  readonly rules: readonly RuleFinding[]
+  /** Those with a score. */
+  readonly typologies: readonly TypologyFinding[]
+}
+
+const STRENGTH: Readonly<Record<Action, number>> = { none: 0, alert: 1, hold: 2, reject: 3 }
+const stronger = (a: Action, b: Action): Action => (STRENGTH[b] > STRENGTH[a] ? b : a)
+
+/** Pure: the same book and payment give the same finding. Shadow rules are found and add nothing. */
+export const evaluateRulebook = (book: Rulebook, payment: RuledPayment): RulebookFinding => {
+  const rules: RuleFinding[] = []
+  let action: Action = 'none'
+  const points = new Map<string, number>()
+  for (const rule of book.rules) {
+    const finding = findingOf(book, rule, payment)
+    if (finding === null) continue
+    rules.push(finding)
+    if (finding.isShadow) continue
+    action = stronger(action, finding.action)
+    points.set(rule.id, finding.points)
+  }
+  const typologies: TypologyFinding[] = []
+  let highest = 0
+  for (const { id, rules: own, bands } of book.typologies) {
+    const score = own.reduce((sum, rule) => sum + (points.get(rule) ?? 0), 0)
+    if (score === 0) continue
+    const reached = bands.reduce<Action>((best, band) => (score >= band.from ? band.action : best), 'none')
+    typologies.push({ typologyId: id, score, action: reached })
+    action = stronger(action, reached)
+    highest = Math.max(highest, score)
+  }
+  return { action, score: highest, rules, typologies }
+}
+
+/** What a rule found; null where it didn't fire. A rule that fails and is open is found without points and action. */
+const findingOf = (book: Rulebook, rule: RuleDefinition, payment: RuledPayment): RuleFinding | null => {
+  const { currencies, kinds } = rule.scope
+  if (currencies !== null && !currencies.includes(payment.currency)) return null
+  if (kinds !== null && !kinds.includes(payment.kind)) return null
+  const failure = failureOf(rule, payment)
+  if (failure === null) {
+    if (!holds(book, rule.fires, payment)) return null
+    if (rule.when !== null && !holds(book, rule.when, payment)) return null
+  }
+  const { value, threshold } = seenBy(rule, payment, failure !== null)
+  const isOff = failure !== null && rule.onError === 'open'
+  return {
+    ruleId: rule.id,
+    version: rule.version,
+    value,
+    threshold,
+    points: isOff ? 0 : failure === null ? pointsOf(rule, value, threshold) : rule.weight,
+    action: isOff ? 'none' : rule.action,
+    isShadow: rule.mode === 'shadow',
+    failure,
+    words:
+      failure === null
+        ? rule.words.replaceAll('{value}', String(value)).replaceAll('{threshold}', String(threshold))
+        : `${rule.title}: no threshold for ${payment.currency}`,
+  }
+}
+
+const failureOf = (rule: RuleDefinition, payment: RuledPayment): RuleFinding['failure'] => {
+  const lacks = (expression: Expression): boolean => {
+    switch (expression.type) {
+      case 'compare':
+        return thresholdOf(expression.threshold, payment) === null
+      case 'listed':
+        return false
+      case 'not':
+        return lacks(expression.part)
+      default:
+        return expression.parts.some(lacks)
+    }
+  }
+  return lacks(rule.fires) || (rule.when !== null && lacks(rule.when)) ? 'no_threshold_for_currency' : null
+}
+
+const holds = (book: Rulebook, expression: Expression, payment: RuledPayment): boolean => {
+  switch (expression.type) {
+    case 'compare': {
+      const threshold = thresholdOf(expression.threshold, payment)
+      return (
+        threshold !== null && compare(seenIn(payment, expression.feature), expression.comparison, threshold)
+      )
+    }
+    case 'listed': {
+      const text = payment.subjects[expression.subject] ?? null
+      return text !== null && book.lists.get(expression.list)?.has(text) === true
+    }
+    case 'all':
+      return expression.parts.every((part) => holds(book, part, payment))
+    case 'any':
+      return expression.parts.some((part) => holds(book, part, payment))
+    case 'not':
+      return !holds(book, expression.part, payment)
+    default:
+      throw new Error(`unknown expression ${String(expression satisfies never)}`)
+  }
+}
+
+const compare = (value: number, comparison: string, threshold: number): boolean => {
+  switch (comparison) {
+    case 'above':
+      return value > threshold
+    case 'atLeast':
+      return value >= threshold
+    case 'below':
+      return value < threshold
+    default:
+      return value <= threshold
+  }
+}
+
+const seenIn = ({ values }: RuledPayment, feature: FeatureName): number => values[feature]
+
+/** A percentage is cut down to whole units, exactly; null where the currency has no threshold. */
+const thresholdOf = (threshold: Threshold, payment: RuledPayment): number | null => {
+  if (typeof threshold === 'number') return threshold
+  if ('byCurrency' in threshold)
+    return threshold.byCurrency[payment.currency] ?? threshold.byCurrency['*'] ?? null
+  const share = (BigInt(seenIn(payment, threshold.of)) * BigInt(threshold.percent)) / 100n
+  return share > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(share)
+}
+
+const seenBy = (
+  { fires }: RuleDefinition,
+  payment: RuledPayment,
+  isFailed: boolean,
+): { value: number; threshold: number } => {
+  if (fires.type === 'listed') return { value: isFailed ? 0 : 1, threshold: 0 }
+  return {
+    value: seenIn(payment, fires.feature),
+    threshold: thresholdOf(fires.threshold, payment) ?? 0,
+  }
+}
+
+const pointsOf = ({ weight, slope }: RuleDefinition, value: number, threshold: number): number => {
+  if (slope === null) return weight
+  const steps = Math.floor(Math.abs(value - threshold) / slope.every)
+  // Compared before multiplied: both stay exact.
+  const grown = steps >= Math.ceil(slope.most / slope.points) ? slope.most : steps * slope.points
+  return weight + grown
+}
