@@ -14,6 +14,7 @@ import { registerDemo } from '#cli/commands/demo.ts'
 import { registerDlq } from '#cli/commands/dlq.ts'
 import { registerDoctor } from '#cli/commands/doctor.ts'
 import { registerFaults } from '#cli/commands/faults.ts'
+import { registerFraud } from '#cli/commands/fraud.ts'
 import { registerGenerate } from '#cli/commands/generate.ts'
 import { registerImport } from '#cli/commands/import.ts'
 import { registerMigrate } from '#cli/commands/migrate.ts'
@@ -42,6 +43,7 @@ const registrations: readonly ((program: Command) => void)[] = [
   registerCards,
   registerReviews,
   registerRules,
+  registerFraud,
   registerDlq,
   registerPositions,
   registerGenerate,
