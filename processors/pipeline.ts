@@ -20,6 +20,7 @@ import type { Logger } from '#platform/observability/logger.ts'
 import { adoptPartition, enterCluster, isAnyTaken, readOrigins } from '#platform/postgres/clusters.ts'
 import { Lease } from '#platform/postgres/lease.ts'
 import { LedgerSession } from '#platform/postgres/ledger-store/session.ts'
+import { endLeases, readLostMembers } from '#platform/postgres/lost-members.ts'
 import { noteIncident } from '#platform/postgres/positions.ts'
 import { BalanceCacheWriter } from '#platform/redis/balance-cache-writer.ts'
 import { closeRedis, openRedis } from '#platform/redis/client.ts'
@@ -34,9 +35,10 @@ import { EntryMaker } from './publish/entry-maker.ts'
 import { expectNotRestored, publisherGroup } from './publish/position.ts'
 import { Publisher, publisherTransactionalId } from './publish/publisher.ts'
 import { BatchSize } from './runtime/batch-size.ts'
+import { logDeadLetters } from './runtime/log-dead-letters.ts'
+import { watchLostMembers } from './runtime/lost-members.ts'
 import { makeClusterHistory } from './runtime/other-cluster.ts'
 import type { OutputEncoders } from './runtime/outputs.ts'
-import { logDeadLetters } from './runtime/log-dead-letters.ts'
 import { logTimedOutWait } from './runtime/log-timed-out-wait.ts'
 import { Processor } from './runtime/processor.ts'
 import { openShared, type Shared } from './shared.ts'
@@ -73,6 +75,7 @@ const LEASE_MS = { publisher: 2_000, ticker: 3_000 }
 const TICK_INTERVAL_MS = 1_000
 const LAG_EVERY_MS = 1_000
 const POSITIONS_EVERY_MS = 5_000
+const LOST_MEMBERS_EVERY_MS = 200
 
 /** Starts the given roles of a ledger. @throws ConfigurationError, UnreachableError */
 export const startPipeline = async (options: PipelineOptions): Promise<Pipeline> => {
@@ -87,6 +90,7 @@ export const startPipeline = async (options: PipelineOptions): Promise<Pipeline>
     const processor = makeProcessor(options, shared, () => publisher?.wake())
     parts.push(processor)
     watchProcessor(processor, options.metrics, shared)
+    shared.onClose(watchOthers(processor, options, shared))
   }
   const upkeep = startUpkeep({ ...options, holder: shared.holder })
   shared.onClose(() => upkeep.stop())
@@ -119,6 +123,27 @@ const watchProcessor = (processor: Processor, metrics: EngineMetrics, shared: Sh
     clearInterval(showPositions)
   })
 }
+
+/** The other processors: whoever was killed is replaced at once. */
+const watchOthers = (
+  processor: Processor,
+  { configuration, metrics, logger }: PipelineOptions,
+  shared: Shared,
+): (() => void) =>
+  watchLostMembers({
+    everyMs: LOST_MEMBERS_EVERY_MS,
+    read: () => readLostMembers(shared.pool, configuration.ledger.clusterId),
+    remove: async ({ memberId, holder }) => {
+      const [wasThere] = await Promise.all([processor.removeMember(memberId), endLeases(shared.pool, holder)])
+      if (wasThere === true) {
+        metrics.membersRemoved.inc()
+        logger.warn({ memberId, holder }, 'a dead processor was taken out of the group')
+      }
+      return wasThere !== undefined
+    },
+    clock: systemClock,
+    onFailure: (error) => logger.debug({ err: error }, 'looking for dead processors failed'),
+  })
 
 const outputEncoders = (contracts: Contracts): OutputEncoders => {
   const encoders: Record<FrameTopic, OutputEncoders[FrameTopic]> = {

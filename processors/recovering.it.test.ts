@@ -17,11 +17,11 @@ import { AuditLog } from '#platform/postgres/audit-log.ts'
 import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
 import { openArchiver } from './archive/open-archiver.ts'
 import { LedgerDigest } from './audit/replay/digest.ts'
-import { digestOfTables } from './recover/table-digest.ts'
 import { auditReplay } from './auditing.ts'
+import { digestOfTables } from './recover/table-digest.ts'
 import { type RecoverOptions, recover } from './recovering.ts'
-import { copyTables, restoreTables } from './testing/schema-copy.ts'
 import { PipelineFixture } from './testing/pipeline-fixture.ts'
+import { copyTables, restoreTables } from './testing/schema-copy.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'tallystream-recover-test-'))
 const configuration = testConfiguration('recover', {
@@ -93,7 +93,10 @@ const TABLES = {
 const pictureOf = async () => {
   const picture: Record<string, unknown> = {}
   for (const [table, order] of Object.entries(TABLES)) {
-    const left = ['epoch', 'owner', 'owner_backend_pid', 'owner_backend_start', 'timeline', 'created_at']
+    const left = [
+      ...['epoch', 'owner', 'owner_backend_pid', 'owner_backend_start', 'owner_member'],
+      ...['timeline', 'created_at'],
+    ]
     const [row] = await fixture.ledger.rows<{ rows: bigint; hash: string }>(
       `select count(*) as rows, md5(coalesce(string_agg((to_jsonb(t) - $1::text[])::text, ',' order by ${order}), '')) as hash
        from ${table} t`,

@@ -301,7 +301,7 @@ function readEngine(reader: ConfigurationReader): EngineConfiguration {
       max: 100_000,
     }),
     sessionTimeoutMs: reader.integer('SESSION_TIMEOUT_MS', { fallback: 1500, min: 1000, max: 1_800_000 }),
-    heartbeatIntervalMs: reader.integer('HEARTBEAT_INTERVAL_MS', { fallback: 300, min: 50, max: 60_000 }),
+    heartbeatIntervalMs: reader.integer('HEARTBEAT_INTERVAL_MS', { fallback: 200, min: 50, max: 60_000 }),
     rebalanceTimeoutMs: reader.integer('REBALANCE_TIMEOUT_MS', { fallback: 3000, min: 500, max: 1_800_000 }),
   }
 }

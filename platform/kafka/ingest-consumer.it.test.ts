@@ -166,6 +166,40 @@ describe('the group', () => {
     await reader.consumer.stop()
   })
 
+  it('goes on at once without a dead member that another one reports, also while that one still joins', async () => {
+    const topic = await freshTopic('removed', 2)
+    let deadId = ''
+    const patient = { sessionTimeoutMs: 30_000, rebalanceTimeoutMs: 30_000 }
+    const dead = testConsumer([topic], {
+      ...patient,
+      async claim(assignment, { memberId }) {
+        deadId = memberId
+        return new Map(assignment.map(({ partition }) => [`${topic}:${partition}`, 0n]))
+      },
+    })
+    await dead.consumer.start()
+    await until(() => dead.consumer.status().reading.length === 2)
+    // Neither a heartbeat nor a join any more.
+    ConsumerGroup.prototype.fetch = function (nodeId) {
+      return this.memberId === deadId ? new Promise(() => undefined) : originalFetch.call(this, nodeId)
+    }
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    const heir = testConsumer([topic], patient)
+    const joining = heir.consumer.start()
+    const startedMs = performance.now()
+    let wasThere = false
+    while (!wasThere && performance.now() - startedMs < 15_000) {
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      wasThere = (await heir.consumer.removeMember(deadId)) ?? false
+    }
+    expect(wasThere).toBe(true)
+    await joining
+    await until(() => heir.consumer.status().reading.length === 2)
+    expect(performance.now() - startedMs).toBeLessThan(15_000)
+    expect(await heir.consumer.removeMember(deadId)).toBe(false)
+    await Promise.all([heir.consumer.stop(), dead.consumer.stop()])
+  })
+
   it('what the group has committed decides nothing', async () => {
     const topic = await freshTopic('informational')
     await produce(topic, 10)

@@ -28,6 +28,7 @@ const FETCH_BYTES_PER_PARTITION = 256 * 1024
 const RESTART_PAUSE_MS = { first: 250, most: 5_000 }
 const DRAIN_TIMEOUT_MS = 2_000
 const LEAVE_TIMEOUT_MS = 2_800
+const REMOVE_TIMEOUT_MS = 2_000
 
 export class IngestConsumer {
   readonly #options: IngestConsumerOptions
@@ -36,6 +37,8 @@ export class IngestConsumer {
   readonly #partitions: AssignedPartitions
   #consumer: KafkaClient.Consumer | undefined
   #group: ConsumerGroupInternals | undefined
+  /** The same, or that of the membership before: its connections live until it has left. */
+  #lastGroup: ConsumerGroupInternals | undefined
   readonly #patience = new MembershipPatience()
   #isClaimed = false
   #transition: Promise<void> = Promise.resolve()
@@ -62,6 +65,7 @@ export class IngestConsumer {
    */
   async start(): Promise<void> {
     await this.#admin.partitionCounts(this.#options.topics)
+    this.#patience.start()
     try {
       await this.#run()
     } catch (error) {
@@ -128,10 +132,29 @@ export class IngestConsumer {
     await this.#partitions.read([{ topic, partition }], positions, epoch)
   }
 
+  /**
+   * Has the group go on without another member that is known to be dead: any client may report that a member leaves. Also while this
+   * one is joining or leaving.
+   * @returns whether the group had it until now; undefined where this one knows no coordinator yet
+   * @throws OperatingError where the coordinator can't be asked
+   */
+  async removeMember(memberId: string): Promise<boolean | undefined> {
+    const { coordinator, groupId } = this.#lastGroup ?? {}
+    if (coordinator === undefined || groupId === undefined) return undefined
+    try {
+      await within(coordinator.leaveGroup({ groupId, memberId }), REMOVE_TIMEOUT_MS, 'removing a dead member')
+      return true
+    } catch (error) {
+      if ((error as { type?: string }).type === 'UNKNOWN_MEMBER_ID') return false
+      throw asOperatingError(error, 'removing a dead member')
+    }
+  }
+
   /** Leaves the group, releases what was claimed and closes; within 5 s. Never throws. */
   async stop(): Promise<void> {
     if (this.#isStopped) return
     this.#isStopped = true
+    this.#patience.stop()
     clearTimeout(this.#restartTimer)
     this.#lose()
     this.#partitions.wake()
@@ -157,6 +180,7 @@ export class IngestConsumer {
           group.sessionTimeout = sessionTimeoutMs * factor
           group.rebalanceTimeout = rebalanceTimeoutMs * factor
           this.#group = group
+          this.#lastGroup = group
           this.#lose()
         },
         deliver: (batch) => this.#consumer === consumer && this.#partitions.deliver(batch),

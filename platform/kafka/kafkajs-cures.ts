@@ -8,6 +8,7 @@
  * - a fetch whose records were all filtered or compacted away was hidden from the application: now delivered to a sink;
  * - snappy, lz4 and zstd were not there, and one such batch stopped the consumer for good;
  * - each connection woke up every millisecond for an empty queue, by a timer with a negative time (a warning on Node 24);
+ * - a member's leaving waited behind a join on the same connection, which the broker answers only once the others have joined;
  * - grouping messages by partition was quadratic in the batch's size;
  * - encoding a record took a third of a publisher's time: buffers of 512 bytes, and one for every number (record-encoder.ts).
  * Each has a test that fails without it.
@@ -23,11 +24,17 @@ import { encodeRecord } from './record-encoder.ts'
 const SUPPORTED_VERSION = '2.2.4'
 const BATCH_MAGIC_POSITION = 16
 const BATCH_MAGIC = 2
+/** Numbers of requests in Kafka's protocol. The client keeps a connection for fetches, and one for all else. */
+const FETCH = 1
+const LEAVE_GROUP = 13
 const require = createRequire(import.meta.url)
 
 /** The part of the client's consumer group that the adapter steers. */
 export interface ConsumerGroupInternals {
   readonly generationId: number
+  readonly groupId: string
+  /** The broker that looks after the group; there once the group was joined. */
+  readonly coordinator?: { leaveGroup(request: { groupId: string; memberId: string }): Promise<unknown> }
   /** null before the first join, and after the group has removed this member. */
   readonly memberId: string | null
   /** What the next join asks for, ms. */
@@ -181,6 +188,7 @@ function patchPrototypes(): void {
   const ConsumerGroup = require('kafkajs/src/consumer/consumerGroup') as { prototype: Prototype }
   const OffsetManager = require('kafkajs/src/consumer/offsetManager') as { prototype: Prototype }
   const Runner = require('kafkajs/src/consumer/runner') as { prototype: Prototype }
+  const ConnectionPool = require('kafkajs/src/network/connectionPool') as { prototype: Prototype }
   const RequestQueue = require('kafkajs/src/network/requestQueue') as { prototype: Prototype }
   patch<GroupWithPrivates, [], Promise<void>>(ConsumerGroup.prototype, 'joinAndSync', (original) => {
     return function () {
@@ -204,6 +212,15 @@ function patchPrototypes(): void {
         if (this.pending.length > 0 || this.throttledUntil > Date.now()) original.call(this)
       }
     },
+  )
+  patch<unknown, [{ request: { apiKey: number } }], Promise<unknown>>(
+    ConnectionPool.prototype,
+    'getConnectionByRequest',
+    (original) =>
+      function (sent) {
+        const { apiKey } = sent.request
+        return original.call(this, apiKey === LEAVE_GROUP ? { request: { apiKey: FETCH } } : sent)
+      },
   )
   patch<RunnerWithPrivates, [FetchedBatch], Promise<void>>(Runner.prototype, 'handleBatch', curedHandleBatch)
 }

@@ -100,6 +100,11 @@ export const makeEngineMetrics = () => {
       help: 'Times that publishing was taken over here: fences of the one before',
       registers,
     }),
+    membersRemoved: new Counter({
+      name: 'tallystream_dead_members_removed_total',
+      help: 'Dead processors that this one had the consumer group go on without',
+      registers,
+    }),
     archived: new Gauge({
       name: 'tallystream_archived_sequence',
       help: 'Last batch archived from here',

@@ -147,7 +147,7 @@ export class RecoveryStore {
     partitions: readonly { topic: string; partition: number; epoch: string }[],
   ): Promise<void> {
     await this.query(
-      `update ingest_offsets o set epoch = e, owner = '', owner_backend_pid = null, owner_backend_start = null
+      `update ingest_offsets o set epoch = e, owner = '', owner_backend_pid = null, owner_backend_start = null, owner_member = null
        from unnest($2::text[], $3::int[], $4::bigint[]) as u (t, p, e)
        where o.cluster_id = $1 and o.topic = u.t and o.partition = u.p`,
       [
@@ -194,7 +194,7 @@ export class RecoveryStore {
   async finish(options: { readonly timeline: bigint; readonly published: bigint }): Promise<void> {
     await this.query(
       `with epochs as (update ingest_offsets set epoch = epoch + 1, owner = '', owner_backend_pid = null,
-           owner_backend_start = null),
+           owner_backend_start = null, owner_member = null),
          published as (update publisher_progress set published_sequence = greatest(published_sequence, $2),
            updated_at = now())
        update ledger_head set timeline = $1, logic_version = abs(logic_version)`,

@@ -28,6 +28,8 @@ export interface IngestReader {
   readAgain?(topic: string, partition: number, offset: bigint): Promise<void>
   /** Records between what was read and the end of each partition. */
   lag?(): { topic: string; partition: number; lag: bigint }[]
+  /** Has the group go on without a dead member. @returns whether it had it until now; undefined: can't tell it yet */
+  removeMember?(memberId: string): Promise<boolean | undefined>
   /** Shows positions to lag tools; nothing reads them back. */
   commitInformational?(
     offsets: readonly { topic: string; partition: number; offset: bigint }[],
@@ -41,7 +43,8 @@ export interface Assigned {
 }
 
 export interface ReaderHooks {
-  claim(assignment: Assigned[]): Promise<Map<string, bigint>>
+  /** @param generation in which generation of the group, and as which member; absent where there is no group */
+  claim(assignment: Assigned[], generation?: { readonly memberId: string }): Promise<Map<string, bigint>>
   release(): Promise<void>
   /** Reading one partition has stopped; topic with the ledger's prefix. */
   onIncident(incident: PartitionIncident): void

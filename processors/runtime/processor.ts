@@ -37,6 +37,7 @@ export class Processor {
   private appliedPositions = new Map<string, bigint>()
   /** Taken from the reader, not yet decoded. */
   private readonly intake: Intake
+  private member: string | undefined
   private generation = 0
   private stopping = false
   private sending: Promise<unknown> = Promise.resolve()
@@ -121,9 +122,12 @@ export class Processor {
     await this.reader?.commitInformational?.(offsets)
   }
 
+  /** Has the group go on without a dead member: as IngestReader's. @throws OperatingError */
+  removeMember = async (id: string): Promise<boolean | undefined> => await this.reader?.removeMember?.(id)
+
   private async startReader(): Promise<void> {
     const reader = this.options.makeReader({
-      claim: (assignment) => this.claim(assignment),
+      claim: (assignment, generation) => this.claim(assignment, generation?.memberId),
       release: () => this.release(),
       onIncident: (incident) => this.raise({ ...incident, topic: this.unprefixed(incident.topic) }),
     })
@@ -308,10 +312,11 @@ export class Processor {
   }
 
   /** Takes the assigned partitions in Postgres; reading starts at what Postgres says. */
-  private async claim(assignment: Assigned[]): Promise<Map<string, bigint>> {
+  private async claim(assignment: Assigned[], member?: string): Promise<Map<string, bigint>> {
     this.drop()
     // No positions would read as an incident of each partition; a refusal is tried again by nobody, since the reader is stopped next.
     if (this.stopping) throw new OperatingError('processor_stopping', 'the processor is being stopped')
+    this.member = member
     const positions = await this.take(assignment, { mayTakeLong: false })
     this.options.logger.info({ partitions: positions.size }, 'took partitions')
     return positions
@@ -326,7 +331,7 @@ export class Processor {
     for (const incident of postponed) this.stopped.postpone(incident)
     for (const incident of stopped) this.raise(incident)
     const starts = new Map(ready.map((p) => [`${p.topic}:${p.partition}`, p.initialOffset]))
-    const claimed = ready.length === 0 ? [] : await session.claim(ready)
+    const claimed = ready.length === 0 ? [] : await session.claim(ready, this.member)
     this.options.onTaken?.(claimed.length)
     const positions = new Map<string, bigint>()
     for (const claim of claimed) {

@@ -115,7 +115,7 @@ export class LedgerSession implements LedgerStore, Statements {
     }
   }
 
-  async claim(partitions: readonly PartitionToClaim[]): Promise<ClaimedPartition[]> {
+  async claim(partitions: readonly PartitionToClaim[], member?: string): Promise<ClaimedPartition[]> {
     const topics = partitions.map((p) => p.topic)
     const numbers = partitions.map((p) => p.partition)
     try {
@@ -138,11 +138,12 @@ export class LedgerSession implements LedgerStore, Statements {
       const { rows } = await this.query<ClaimRow>(
         'claim-take',
         `update ingest_offsets o set epoch = epoch + 1, owner = $4, incident = null, owner_backend_pid = pg_backend_pid(),
-           owner_backend_start = (select backend_start from pg_stat_activity where pid = pg_backend_pid())
+           owner_backend_start = (select backend_start from pg_stat_activity where pid = pg_backend_pid()),
+           owner_member = $5
          from unnest($2::text[], $3::int[]) as u (t, p)
          where o.cluster_id = $1 and o.topic = u.t and o.partition = u.p
          returning o.topic, o.partition, o.next_offset, o.epoch, o.last_offset, o.last_hash`,
-        [this.clusterId, topics, numbers, this.options.owner],
+        [this.clusterId, topics, numbers, this.options.owner, member ?? null],
       )
       return rows.map(claimed)
     } catch (error) {
@@ -154,7 +155,8 @@ export class LedgerSession implements LedgerStore, Statements {
     try {
       await this.query(
         'release',
-        `update ingest_offsets o set owner = '', owner_backend_pid = null, owner_backend_start = null
+        `update ingest_offsets o set owner = '', owner_backend_pid = null, owner_backend_start = null,
+           owner_member = null
          from unnest($2::text[], $3::int[], $4::bigint[]) as u (t, p, e)
          where o.cluster_id = $1 and o.topic = u.t and o.partition = u.p and o.epoch = u.e`,
         [

@@ -90,8 +90,9 @@ export interface LedgerStore {
   /**
    * Takes partitions: ends the database session of whoever had them, then raises their epoch. Only after that is the
    * position read, so that nothing the old owner commits can come later. @throws UnreachableError
+   * @param member as which the consumer group knows the owner
    */
-  claim(partitions: readonly PartitionToClaim[]): Promise<ClaimedPartition[]>
+  claim(partitions: readonly PartitionToClaim[], member?: string): Promise<ClaimedPartition[]>
   /** Lets go of partitions whose work is done, so that the next owner need not end this session. */
   release(partitions: readonly ClaimedPartition[]): Promise<void>
   /**
