@@ -20,6 +20,7 @@ import { registerImport } from '#cli/commands/import.ts'
 import { registerMigrate } from '#cli/commands/migrate.ts'
 import { registerPeriods } from '#cli/commands/periods.ts'
 import { registerPositions } from '#cli/commands/positions.ts'
+import { registerRecon } from '#cli/commands/recon.ts'
 import { registerRecover } from '#cli/commands/recover.ts'
 import { registerReviews } from '#cli/commands/reviews.ts'
 import { registerRules } from '#cli/commands/rules.ts'
@@ -49,6 +50,7 @@ const registrations: readonly ((program: Command) => void)[] = [
   registerGenerate,
   registerImport,
   registerStatements,
+  registerRecon,
   registerApi,
   registerCache,
   registerArchive,

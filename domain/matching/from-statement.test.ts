@@ -9,6 +9,7 @@ const origin: LineOrigin = {
   ordinal: 3,
   account: 'nostro',
   currency: 'EUR',
+  date: '2026-03-04',
   provenance: 'file:7',
 }
 
@@ -76,6 +77,14 @@ describe('a line', () => {
     const [item] = items({ reference: 'INV 42', text: 'thanks' }).items
     expect(item).toMatchObject({ references: { endToEndId: 'INV42' }, remittance: 'thanks' })
     expect(items({ reference: 'NONREF' }).items[0]!.references.endToEndId).toBeNull()
+  })
+
+  test("without dates is of its statement's day", () => {
+    expect(items({ bookingDate: null, valueDate: null }).items[0]).toMatchObject({
+      bookingDay: 20_516,
+      valueDay: null,
+    })
+    expect(items({ bookingDate: null }).items[0]).toMatchObject({ bookingDay: null, valueDay: 20_515 })
   })
 
   test('that takes back, or returns', () => {

@@ -13,6 +13,8 @@ export interface LineOrigin {
   readonly account: string
   /** Of the statement; for lines that say none. */
   readonly currency: string | null
+  /** The statement's day, yyyy-mm-dd: for lines that say none. */
+  readonly date: string | null
   readonly provenance: string
 }
 
@@ -90,7 +92,7 @@ interface Parts {
 
 function itemOf({ id, currency, amountMinor, groupKey, detail, line, origin }: Parts): MatchItem {
   const remittance = detail?.remittance ?? line.text
-  const bookingDay = dayNumber(line.bookingDate)
+  const bookingDay = dayNumber(line.bookingDate ?? (line.valueDate === null ? origin.date : null))
   return {
     id,
     side: 'bank',
