@@ -75,6 +75,10 @@ export const TOPICS = {
   rules: input('rules', 'rule.avsc', 'rule id', 1, ['gateway', 'cli']),
   commands: input('commands', 'command.avsc', 'subject', 1, ['gateway', 'cli']),
   ticks: input('ticks', 'tick.avsc', 'none', 1, ['ticker']),
+  statements: {
+    ...input('statements', 'statement.avsc', 'bank account', 1, ['importer']),
+    readers: ['reconciler'],
+  },
   processed: output(
     'transactions.processed',
     'transaction-processed.avsc',
@@ -104,8 +108,10 @@ export type TopicKey = keyof typeof TOPICS
 /** Every topic in the table. */
 export const ALL_TOPICS: readonly TopicDefinition[] = Object.values(TOPICS)
 
-/** The topics that carry state changes in, in the order of the table. */
-export const INGEST_TOPICS: readonly TopicDefinition[] = ALL_TOPICS.filter((t) => t.direction === 'in')
+/** The topics whose records processors decide, in the order of the table. Statements have a reader and positions of their own. */
+export const INGEST_TOPICS: readonly TopicDefinition[] = ALL_TOPICS.filter(
+  (topic) => topic.direction === 'in' && topic.readers.includes('processor'),
+)
 
 /** Broker-side configuration of a topic. Ingest limits stay below output limits, so whatever was accepted can be published. */
 export const topicConfiguration = (topic: TopicDefinition): Record<string, string> => ({

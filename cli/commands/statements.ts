@@ -3,6 +3,8 @@ import { setFlagsFromString } from 'node:v8'
 import type { Command } from 'commander'
 import { readStatementMapping } from '#connectors/statements/csv-mapping.ts'
 import { addCommand, type CommandResult } from '#cli/command.ts'
+import { withActorOption } from '#cli/options.ts'
+import { type ImportOptions, importStatements } from '#cli/statements/import-files.ts'
 import { table } from '#cli/table.ts'
 import {
   type ParsedFile,
@@ -40,6 +42,20 @@ export function registerStatements(program: Command): void {
           'JSON that says what the columns of CSV files mean; see docs/statements.md',
         ),
     run: (context, options, files) => parseStatements(files, options, context.signal),
+  })
+  addCommand<ImportOptions>(parent, {
+    usage: 'import [file...]',
+    audited: true,
+    summary: 'publish statement files to the topic statements; again changes nothing',
+    example: 'statements import statement.xml --json',
+    configure: (command) =>
+      withActorOption(command)
+        .option(
+          '--mapping <file>',
+          'JSON that says what the columns of CSV files mean; see docs/statements.md',
+        )
+        .option('--watch <folder>', 'stay up and import what is dropped into a folder'),
+    run: importStatements,
   })
 }
 

@@ -70,11 +70,31 @@ export async function parseStatementFile(path: string, options: ParseOptions): P
   return { format: formatOf(), error, ...collector.result(), ...(error === null ? {} : { statements: [] }) }
 }
 
+/**
+ * Reads a file into a sink, in bounded memory. What the sink was told before an error counts for nothing.
+ * @returns the format
+ * @throws StatementError
+ */
+export async function readStatementFile(
+  path: string,
+  sink: StatementSink,
+  options: Pick<ParseOptions, 'mapping' | 'signal'> & {
+    /** Awaited between the pieces of the file, so that a sink that sends its lines away can hold reading back. Not for CSV. */
+    readonly betweenPieces?: () => Promise<void>
+  },
+): Promise<string> {
+  let formatOf = (): string => 'unknown'
+  await parseInto(path, sink, options, (found) => {
+    formatOf = found
+  })
+  return formatOf()
+}
+
 /** @param noteFormat Told how to ask for the format, once it is known. @throws StatementError */
 async function parseInto(
   path: string,
   sink: StatementSink,
-  { mapping, signal }: ParseOptions,
+  { mapping, signal, betweenPieces }: Parameters<typeof readStatementFile>[2],
   noteFormat: (formatOf: () => string) => void,
 ): Promise<void> {
   const pieces = (await openText(path)).pieces()
@@ -98,6 +118,7 @@ async function parseInto(
     for await (const piece of pieces) {
       signal.throwIfAborted()
       parser.push(piece)
+      await betweenPieces?.()
     }
     parser.end()
   } finally {
