@@ -3,19 +3,22 @@ import { spawn } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { copySource } from '../../source-copy.ts'
+import { type Failure, isFoundBy } from './found-by.ts'
 import type { Mutation } from './mutations.ts'
 
 const FOLDERS = ['domain', 'platform', 'processors', 'schemas', 'tests/simulation']
 
 export interface Outcome {
   readonly name: string
+  /** By a check that must find it. */
   readonly isFound: boolean
   readonly seed: number
-  readonly seeds: number
   /** Of the seed that found it; of all where none did. */
   readonly steps: number
   readonly check: string
   readonly message: string
+  /** Seeds that failed for another reason: they have shown nothing about it. */
+  readonly others: readonly string[]
 }
 
 /** The source with the mutation in it. @throws Error where its text isn't found exactly once */
@@ -35,28 +38,33 @@ const plant = (mutation: Mutation): string =>
     })),
   )
 
-/** Runs a mutation from its seed on until something is found or the steps are done. */
+/** Runs a mutation from its seed on until the check that must find it has, or the steps are done. */
 export const tryMutation = async (
   mutation: Mutation,
-  options: { readonly steps: number; readonly each: number },
+  { steps, each }: { readonly steps: number; readonly each: number },
 ): Promise<Outcome> => {
   const folder = plant(mutation)
+  const others: string[] = []
+  let { seed } = mutation
+  let done = 0
   try {
-    const report = await runSimulation(folder, { seed: mutation.seed, ...options })
-    const failure = report.failure as {
-      seed: number
-      steps: number
-      check: string
-      message: string
-    } | null
+    while (done < steps) {
+      const report = await runSimulation(folder, { seed, steps: steps - done, each })
+      done += report.steps as number
+      const failure = report.failure as (Failure & { seed: number; steps: number }) | null
+      if (failure === null) break
+      if (isFoundBy(mutation, failure)) return { name: mutation.name, isFound: true, others, ...failure }
+      others.push(`seed ${failure.seed}: ${failure.message.split('\n')[0]!}`)
+      seed = failure.seed + 1
+    }
     return {
       name: mutation.name,
-      isFound: failure !== null,
-      seed: failure?.seed ?? mutation.seed,
-      seeds: report.seeds as number,
-      steps: failure?.steps ?? (report.steps as number),
-      check: failure?.check ?? '',
-      message: failure?.message ?? '',
+      isFound: false,
+      seed: mutation.seed,
+      steps: done,
+      check: '',
+      message: '',
+      others,
     }
   } finally {
     rmSync(folder, { recursive: true, force: true })

@@ -1,6 +1,6 @@
 /**
- * Plants every mutation and runs the simulation until it is found: `node tests/simulation/mutations/run.ts [--only name,name] [--steps N]`.
- * Exit code 1 where one isn't found.
+ * Plants every mutation and runs the simulation until the check that must find it has (found-by.ts):
+ * `node tests/simulation/mutations/run.ts [--only name,name] [--steps N]`. Exit code 1 where one isn't found.
  */
 import { parseArgs } from 'node:util'
 import { MUTATIONS } from './mutations.ts'
@@ -27,6 +27,7 @@ const work = async (): Promise<void> => {
       : 'NOT FOUND'
     process.stdout.write(`${mutation.name.padEnd(42)} ${verdict}\n`)
     if (outcome.isFound) process.stdout.write(`    ${outcome.message.split('\n')[0]!.slice(0, 200)}\n`)
+    for (const other of outcome.others) process.stdout.write(`    doesn't count: ${other.slice(0, 200)}\n`)
   }
 }
 await Promise.all(Array.from({ length: Number(values.jobs) }, work))

@@ -1,0 +1,71 @@
+/**
+ * By which check each planted bug must show. A simulation that fails for another reason has shown nothing about the bug: a plant
+ * that throws at once would pass as found, and an invariant that nothing watches any more would go unseen.
+ */
+import type { Mutation } from './mutations.ts'
+
+/** A check by its name, or one whose message must also say something: of checks that many things can break. */
+type Expectation = string | { readonly check: string; readonly says: string }
+
+const DECISIONS = "decisions are the model's"
+const OLD_EPOCH = 'no commit under an old epoch'
+const READING_GAP = 'records are read without a gap'
+const SEQUENCE = 'sequences have no gap and no repetition'
+const CHAIN = 'batches are chained'
+const ONCE_IN_ORDER = 'every record is decided once, in order'
+const OLDER_IN_CACHE = 'nothing older than what was applied is put into the cache'
+const ANOTHER_PUBLISHED = 'published batches are those of the database'
+/** A publisher that was not shut out has published behind the position that the next one read. */
+const POSITION_LOST: Expectation = {
+  check: 'incidents only where something is wrong for good',
+  says: 'publisher_position_lost',
+}
+
+export const FOUND_BY: Readonly<Record<string, readonly Expectation[]>> = {
+  'compare-and-swap-dropped': [OLD_EPOCH, READING_GAP],
+  'compare-and-swap-does-not-raise': ['every source moves its offset'],
+  'greatest-instead-of-compare': [OLD_EPOCH, READING_GAP],
+  'epoch-not-compared': [OLD_EPOCH],
+  'epoch-not-raised': ['taking a partition raises its epoch'],
+  'head-neither-locked-nor-compared': [SEQUENCE, CHAIN],
+  'positions-read-before-the-lock': ['time passes when all before it was read'],
+  'ids-not-checked': [DECISIONS],
+  'cache-kept-after-another-head': ['balances are the sum of their entries', DECISIONS],
+  'cached-rules-not-checked': [DECISIONS, 'the rules in force are named'],
+  'batch-ahead-of-one-that-failed': [CHAIN, SEQUENCE],
+  'lost-reply-not-looked-up': [READING_GAP],
+  'contiguity-not-checked': [ONCE_IN_ORDER],
+  'last-record-not-skipped': ['offsets only go forward', ONCE_IN_ORDER],
+  'fence-skipped': [POSITION_LOST, ANOTHER_PUBLISHED],
+  'position-not-read-again-after-the-fence': [POSITION_LOST, ANOTHER_PUBLISHED],
+  'producer-kept-after-an-error': [
+    { check: 'no error but those of operation', says: 'batches come in sequence' },
+  ],
+  'published-before-it-is-committed': ['nothing is published before it is committed'],
+  'position-outside-the-transaction': ['outputs and position are committed together'],
+  'tick-overtakes-a-backlog': [
+    'time passes when all before it was read',
+    // What a tick ends (holds, authorizations) came before its turn.
+    { check: 'one decision for each record', says: '"topic":"ticks"' },
+  ],
+  'tick-ends-before-its-time': ['a tick names all that was there at its time'],
+  'gap-in-the-cache-not-noticed': ['a cached answer is not too old'],
+  'older-balance-replaces-a-newer-one': ['the cache never goes back'],
+  'generation-kept-after-a-flush': [OLDER_IN_CACHE],
+  'cache-filled-without-a-lease': [OLDER_IN_CACHE],
+}
+
+/** What a simulation ended with. */
+export interface Failure {
+  readonly check: string
+  readonly message: string
+}
+
+/** Whether a failure is the one that this bug must cause. @throws Error where it isn't said what must find the bug */
+export const isFoundBy = ({ name }: Pick<Mutation, 'name'>, { check, message }: Failure): boolean => {
+  const expected = FOUND_BY[name]
+  if (expected === undefined) throw new Error(`mutation ${name}: found-by.ts does not say what finds it`)
+  return expected.some((one) =>
+    typeof one === 'string' ? one === check : one.check === check && message.includes(one.says),
+  )
+}
