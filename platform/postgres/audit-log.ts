@@ -7,6 +7,7 @@ import type pg from 'pg'
 import { maskCardNumbers } from '#domain/transactions/card-numbers.ts'
 import { IncidentError } from '#platform/errors.ts'
 import { asOperatingError } from './postgres-errors.ts'
+import { inTransaction } from './transaction.ts'
 
 /** Something that happened. */
 export interface AuditEntry {
@@ -204,10 +205,9 @@ export class AuditLog {
   private async appending(
     make: (head: AuditLogHead & { last: bigint }) => StoredAuditEntry[],
   ): Promise<void> {
-    try {
-      const client = await this.pool.connect()
-      try {
-        await client.query(BEGIN)
+    await inTransaction(
+      this.pool,
+      async (client) => {
         const { rows } = await client.query<HeadRow>('select seq, hash from audit_log_head for update')
         const row = rows[0]
         if (row === undefined)
@@ -219,23 +219,12 @@ export class AuditLog {
         const found = BigInt(lasts[0]!.last)
         const entries = make({ seq, hash: row.hash, last: found > seq ? found : seq })
         const newest = entries.at(-1)
-        if (newest !== undefined) {
-          await client.query(INSERT, columnsOf(entries))
-          await client.query('update audit_log_head set seq = $1, hash = $2', [
-            String(newest.seq),
-            newest.hash,
-          ])
-        }
-        await client.query('commit')
-      } catch (error) {
-        await client.query('rollback').catch(() => undefined)
-        throw error
-      } finally {
-        client.release()
-      }
-    } catch (error) {
-      throw asOperatingError(error)
-    }
+        if (newest === undefined) return
+        await client.query(INSERT, columnsOf(entries))
+        await client.query('update audit_log_head set seq = $1, hash = $2', [String(newest.seq), newest.hash])
+      },
+      { begin: BEGIN },
+    )
   }
 }
 

@@ -5,6 +5,7 @@
 import type pg from 'pg'
 import { IncidentError, OperatingError } from '#platform/errors.ts'
 import { asOperatingError } from './postgres-errors.ts'
+import { inTransaction } from './transaction.ts'
 
 interface ClusterRow {
   cluster_id: string
@@ -29,36 +30,22 @@ export const enterCluster = async (
   pool: Pick<pg.Pool, 'connect'>,
   cluster: Cluster,
   options: { readonly mayTakeTurn: boolean },
-): Promise<void> => {
-  try {
-    const client = await pool.connect()
-    try {
-      await client.query('begin')
-      // Two that start at once decide one after the other.
-      await client.query('lock table kafka_clusters in share row exclusive mode')
-      const { rows } = await client.query<ClusterRow>('select cluster_id, kafka_id, turn from kafka_clusters')
-      expectSameBrokers(rows, cluster)
-      const last = rows.toSorted((a, b) => Number(a.turn - b.turn)).at(-1)
-      if (last === undefined || last.cluster_id !== cluster.clusterId) {
-        await takeTurn(client, cluster, last, options)
-      }
-      if (cluster.kafkaId !== null) {
-        await client.query(
-          'update kafka_clusters set kafka_id = $2 where cluster_id = $1 and kafka_id is null',
-          [cluster.clusterId, cluster.kafkaId],
-        )
-      }
-      await client.query('commit')
-    } catch (error) {
-      await client.query('rollback').catch(() => undefined)
-      throw error
-    } finally {
-      client.release()
+): Promise<void> =>
+  inTransaction(pool, async (client) => {
+    // Two that start at once decide one after the other.
+    await client.query('lock table kafka_clusters in share row exclusive mode')
+    const { rows } = await client.query<ClusterRow>('select cluster_id, kafka_id, turn from kafka_clusters')
+    expectSameBrokers(rows, cluster)
+    const last = rows.toSorted((a, b) => Number(a.turn - b.turn)).at(-1)
+    if (last === undefined || last.cluster_id !== cluster.clusterId) {
+      await takeTurn(client, cluster, last, options)
     }
-  } catch (error) {
-    throw asOperatingError(error)
-  }
-}
+    if (cluster.kafkaId === null) return
+    await client.query('update kafka_clusters set kafka_id = $2 where cluster_id = $1 and kafka_id is null', [
+      cluster.clusterId,
+      cluster.kafkaId,
+    ])
+  })
 
 const expectSameBrokers = (rows: readonly ClusterRow[], { clusterId, kafkaId }: Cluster): void => {
   if (kafkaId === null) return

@@ -8,6 +8,7 @@ import type { PostgresConfiguration } from '#platform/config/configuration.ts'
 import { OperatingError } from '#platform/errors.ts'
 import { asOperatingError } from './postgres-errors.ts'
 import { clientSettings } from '#platform/postgres/client-settings.ts'
+import { inTransaction, inTransactionOn } from './transaction.ts'
 
 const SQL_FOLDER = new URL('../../schemas/sql/', import.meta.url)
 
@@ -67,8 +68,7 @@ const quoted = (identifier: string): string => `"${identifier.replaceAll('"', '"
  */
 export const migrate = async (client: pg.ClientBase, options: MigrateOptions): Promise<MigrateResult> => {
   const migrations = await readMigrations()
-  await client.query('begin')
-  try {
+  return await inTransactionOn(client, async () => {
     await client.query(`set local statement_timeout = '60s'`)
     await client.query('select pg_advisory_xact_lock(hashtext($1))', [
       `tallystream.migrate.${options.schema}`,
@@ -81,12 +81,8 @@ export const migrate = async (client: pg.ClientBase, options: MigrateOptions): P
     await fillCodes(client)
     await createPartitions(client, options.nowMs)
     await makeGenesis(client, options)
-    await client.query('commit')
     return result
-  } catch (error) {
-    await client.query('rollback').catch(() => undefined)
-    throw error
-  }
+  })
 }
 
 const applyMissing = async (
@@ -184,24 +180,15 @@ const isInDefault = async (
 }
 
 /** Makes the partitions around the ledger's own time; several processes at once do no harm. */
-export const createPartitionsAhead = async (pool: pg.Pool): Promise<void> => {
-  const client = await pool.connect()
-  try {
-    await client.query('begin')
+export const createPartitionsAhead = (pool: pg.Pool): Promise<void> =>
+  inTransaction(pool, async (client) => {
     const { rows } = await client.query<{ tick_ms: string | bigint; locked: boolean }>(
       `select tick_ms, pg_try_advisory_xact_lock(hashtext('tallystream.partitions.' || current_schema())) as locked
        from ledger_head`,
     )
     const head = rows[0]
     if (head?.locked === true) await createPartitions(client, Number(head.tick_ms))
-    await client.query('commit')
-  } catch (error) {
-    await client.query('rollback').catch(() => undefined)
-    throw asOperatingError(error)
-  } finally {
-    client.release()
-  }
-}
+  })
 
 /** The first head: sequence 0, whose hash names the ledger and its creation, so that every chain starts from a known value. */
 const makeGenesis = async (client: pg.ClientBase, options: MigrateOptions): Promise<void> => {

@@ -8,6 +8,7 @@ import { type ClosingHead, unbalanced } from '#domain/ledger/closing.ts'
 import { monthAfter, monthOf, monthStartMs } from '#domain/time/months.ts'
 import { OperatingError } from '#platform/errors.ts'
 import { asOperatingError } from '../postgres-errors.ts'
+import { inTransactionOn } from '../transaction.ts'
 import { closeAccounts, closeCards, type Slice } from './close-slice.ts'
 import { digestClosing } from './closing-rows.ts'
 import { type ClosedPeriod, firstDayOf, insertPeriod, type Queryable, readPeriods } from './period-rows.ts'
@@ -182,17 +183,12 @@ const inSlices = async <Found>(
     options.signal?.throwIfAborted()
     const through = after + size < last ? after + size : last
     const started = performance.now()
-    await client.query('begin')
-    try {
+    const found = await inTransactionOn(client, () => work({ ...bounds, after, through }), {
       // Compiling a slice's plan takes longer than running it.
-      await client.query('set local jit = off')
-      const found = await work({ ...bounds, after, through })
-      await client.query(found.length === 0 ? 'commit' : 'rollback')
-      if (found.length > 0) return found
-    } catch (error) {
-      await client.query('rollback').catch(() => undefined)
-      throw error
-    }
+      begin: 'begin; set local jit = off',
+      keeps: ({ length }) => length === 0,
+    })
+    if (found.length > 0) return found
     after = through
     const isSlow = performance.now() - started > SLICE_WANTED_MS
     if (isSlow && size > 100n) size /= 2n

@@ -8,6 +8,7 @@ import type pg from 'pg'
 import { historyFromMs } from '#domain/ledger/horizons.ts'
 import { monthOf, monthStartMs } from '#domain/time/months.ts'
 import { OperatingError } from '#platform/errors.ts'
+import { inTransactionOn } from '../transaction.ts'
 import { withPeriodsLock } from './close.ts'
 import { type ClosedPeriod, firstDayOf, readPeriods } from './period-rows.ts'
 import { type Reach, readReach } from './read-reach.ts'
@@ -110,22 +111,20 @@ const detach = async (
   for (let tries = 1; ; tries += 1) {
     signal?.throwIfAborted()
     try {
-      await client.query('begin')
-      await client.query(`set local lock_timeout = ${LOCK_TIMEOUT_MS}`)
-      // In the order in which the engine takes them.
-      for (const table of TABLES) {
-        const partition = partitionOf(table, period)
-        if (await isPartition(client, partition))
-          await client.query(`alter table ${table} detach partition ${partition}`)
-      }
-      await client.query('update periods set dropped_at = now(), dropped_by = $2 where period = $1', [
-        firstDayOf(period),
-        actor,
-      ])
-      await client.query('commit')
-      return
+      return await inTransactionOn(client, async () => {
+        await client.query(`set local lock_timeout = ${LOCK_TIMEOUT_MS}`)
+        // In the order in which the engine takes them.
+        for (const table of TABLES) {
+          const partition = partitionOf(table, period)
+          if (await isPartition(client, partition))
+            await client.query(`alter table ${table} detach partition ${partition}`)
+        }
+        await client.query('update periods set dropped_at = now(), dropped_by = $2 where period = $1', [
+          firstDayOf(period),
+          actor,
+        ])
+      })
     } catch (error) {
-      await client.query('rollback').catch(() => undefined)
       if ((error as { code?: unknown }).code !== LOCK_NOT_AVAILABLE) throw error
       if (tries >= LOCK_TRIES) {
         throw new OperatingError(

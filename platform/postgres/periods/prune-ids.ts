@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import { idsFromMs } from '#domain/ledger/horizons.ts'
+import { inTransactionOn } from '../transaction.ts'
 import { withPeriodsLock } from './close.ts'
 import { readReach } from './read-reach.ts'
 
@@ -85,15 +86,14 @@ const sweepStep = async (client: pg.PoolClient, blocksAtOnce: bigint): Promise<P
     await client.query('update id_sweep set taken_before = null, next_block = 0, swept_before = taken_before')
     return { deleted: 0, finished: true }
   }
-  await client.query('begin')
   try {
-    await client.query(`set local lock_timeout = ${LOCK_TIMEOUT_MS}`)
-    const pruned = await client.query(PRUNE, [`(${first},0)`, `(${next},0)`, sweep.taken_before])
-    await client.query('update id_sweep set next_block = $1', [next])
-    await client.query('commit')
-    return { deleted: pruned.rows[0].deleted, finished: false }
+    return await inTransactionOn(client, async () => {
+      await client.query(`set local lock_timeout = ${LOCK_TIMEOUT_MS}`)
+      const pruned = await client.query(PRUNE, [`(${first},0)`, `(${next},0)`, sweep.taken_before])
+      await client.query('update id_sweep set next_block = $1', [next])
+      return { deleted: pruned.rows[0].deleted, finished: false }
+    })
   } catch (error) {
-    await client.query('rollback').catch(() => undefined)
     if ((error as { code?: unknown }).code === LOCK_NOT_AVAILABLE) return 'locked'
     throw error
   }
