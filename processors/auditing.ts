@@ -28,7 +28,7 @@ export interface AuditReplayOptions {
   readonly configuration: Configuration
   /** The first batch that is to be looked at; replay begins at the nearest checkpoint before it. */
   readonly from: HistoryPlace
-  /** The last one. */
+  /** The last one. A time later than the last batch means the last batch. */
   readonly to: HistoryPlace
   /** Where checkpoints are read, and left where nothing differed. */
   readonly checkpoints: string
@@ -55,9 +55,9 @@ export const auditReplay = async (options: AuditReplayOptions): Promise<ReplayRe
   })
   try {
     const ends = await historyEnds(pool)
-    const through = await throughOf(pool, ends, options.to)
     const { batches, dropped, close } = await openBatches(configuration, pool)
     try {
+      const through = await throughOf(options.to, { pool, ends, dropped })
       const beginning = await beginningOf(options, { pool, batches, dropped, ends, through })
       return await replayStretch(options, { pool, batches, ends, through, beginning })
     } finally {
@@ -181,17 +181,32 @@ const sequenceBefore = async (
   if (place === 'latest') return ends.sequence
   if (typeof place === 'bigint') {
     if (place <= ends.sequence) return place - 1n
-    throw new ConfigurationError(
-      `expected a batch up to ${ends.sequence}, where the history ends, got ${place}`,
-    )
+    throw beyondEnd(place, ends)
   }
   return await sequenceAt(pool, new Date(place.getTime() - 1))
 }
 
-const throughOf = async (pool: ReadPool, ends: HistoryEnds, place: HistoryPlace): Promise<bigint> => {
+/** The last batch up to a place. @throws ConfigurationError where the history doesn't reach to it */
+const throughOf = async (
+  place: HistoryPlace,
+  { pool, ends, dropped }: Pick<BeginningOptions, 'pool' | 'ends' | 'dropped'>,
+): Promise<bigint> => {
   if (place === 'latest') return ends.sequence
   if (place === 'earliest') return 0n
-  const sequence = typeof place === 'bigint' ? place : await sequenceAt(pool, place)
+  if (typeof place === 'bigint') {
+    if (place <= ends.sequence) return place
+    throw beyondEnd(place, ends)
+  }
+  // Which batch was the last one then only their rows could say: to stop at none would prove nothing and look like a proof.
+  if (dropped !== undefined && place < dropped.until) {
+    throw new ConfigurationError(
+      `expected --to not before ${dropped.until.toISOString()}, up to when batches were dropped, or as batch:N, got ${place.toISOString()}`,
+    )
+  }
+  const sequence = await sequenceAt(pool, place)
   if (sequence > ends.sequence) return ends.sequence
   return sequence
 }
+
+const beyondEnd = (place: bigint, ends: HistoryEnds): ConfigurationError =>
+  new ConfigurationError(`expected a batch up to ${ends.sequence}, where the history ends, got ${place}`)

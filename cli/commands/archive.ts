@@ -5,6 +5,7 @@ import { addCommand, type CommandContext } from '#cli/command.ts'
 import { loadConfiguration } from '#cli/configuration.ts'
 import { table } from '#cli/table.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
+import { ConfigurationError } from '#platform/errors.ts'
 import { makeKafka } from '#platform/kafka/client.ts'
 import { openStorage } from '#platform/object-storage/open-storage.ts'
 import { createLogger } from '#platform/observability/logger.ts'
@@ -125,16 +126,26 @@ function addList(archive: Command): void {
 }
 
 function addVerify(archive: Command): void {
-  addCommand(archive, {
+  addCommand<{ expectHead?: string }>(archive, {
     usage: 'verify',
     summary: 'check every hash, chain and range of the archive (exit code 1 when something is wrong)',
     example: 'archive verify',
-    run: async (context) => {
-      const report = await verifyArchive(openArchive(context, loadConfiguration()), (number) => {
-        if (number % 100 === 0) context.progress(`${number} segments`)
+    configure: (command) =>
+      command.option(
+        '--expect-head <hash>',
+        'one of its batches must have this hash (64 hex digits), which you noted elsewhere',
+      ),
+    run: async (context, { expectHead }) => {
+      const report = await verifyArchive(openArchive(context, loadConfiguration()), {
+        expectHead: hashOf(expectHead, '--expect-head'),
+        onManifest: (number) => {
+          if (number % 100 === 0) context.progress(`${number} segments`)
+        },
       })
       const summary = `${report.manifests} segments, ${report.batches} batches, ${report.records} records, ${report.bytes} bytes`
       const lines = report.findings.map(({ file, detail }) => `${file}: ${detail}`)
+      if (report.expected_batch !== null)
+        context.progress(`the expected head is batch ${report.expected_batch}`)
       return {
         json: report,
         text: [
@@ -145,4 +156,10 @@ function addVerify(archive: Command): void {
       }
     },
   })
+}
+
+/** A SHA-256 as users write it. @throws ConfigurationError */
+function hashOf(text: string | undefined, option: string): string | undefined {
+  if (text === undefined || /^[0-9a-f]{64}$/i.test(text)) return text?.toLowerCase()
+  throw new ConfigurationError(`expected ${option} as 64 hex digits, got ${JSON.stringify(text)}`)
 }

@@ -27,27 +27,32 @@ export interface ArchiveReport {
   readonly bytes: bigint
   /** Hash of the last archived batch, hex; null where no manifest could be read. */
   readonly head_hash: string | null
+  /** The batch that has the hash which was expected; null where none has, or none was expected. */
+  readonly expected_batch: bigint | null
   readonly findings: readonly ArchiveFinding[]
 }
 
 /** Enough to see what is wrong; a storage that lost everything need not list it all. */
 const FINDINGS_MAX = 1_000
 
+export interface VerifyArchiveOptions {
+  /** Hash of a batch that must be there, hex: noted elsewhere, it shows an archive that was rewritten from some batch on, or cut off. */
+  readonly expectHead?: string | undefined
+  readonly onManifest?: (number: number) => void
+}
+
 /**
  * Verifies all of an archive. What is missing or damaged becomes a finding; a storage that isn't reachable an error, and so is one
  * without any manifest of the ledger: where nothing was looked at, nothing is as it was written.
  * @throws OperatingError `archive_empty`, `storage_unreachable`, `storage_refused`
  */
-export const verifyArchive = async (
-  archive: Archive,
-  onManifest: (number: number) => void = () => undefined,
-): Promise<ArchiveReport> => {
-  const verifier = new Verifier(archive)
-  return verifier.run(onManifest)
-}
+export const verifyArchive = (archive: Archive, options: VerifyArchiveOptions = {}): Promise<ArchiveReport> =>
+  new Verifier(archive, options).run()
 
 class Verifier {
   private readonly archive: Archive
+  private readonly options: VerifyArchiveOptions
+  private expectedBatch: bigint | null = null
   private readonly findings: ArchiveFinding[] = []
   private batches = 0n
   private records = 0n
@@ -57,11 +62,13 @@ class Verifier {
   private last: Manifest | null = null
   private lastHash: string | null = null
 
-  constructor(archive: Archive) {
+  constructor(archive: Archive, options: VerifyArchiveOptions) {
     this.archive = archive
+    this.options = options
   }
 
-  async run(onManifest: (number: number) => void): Promise<ArchiveReport> {
+  async run(): Promise<ArchiveReport> {
+    const { expectHead, onManifest } = this.options
     const count = await this.attempt('manifests', () => this.archive.refresh())
     if (count === 0) {
       const { ledger, storage } = this.archive
@@ -75,8 +82,10 @@ class Verifier {
       const key = archiveKeys(this.archive.ledger).manifest(number)
       const kept = await this.attempt(key, () => this.archive.manifest(number))
       if (kept !== undefined) await this.manifest(key, kept)
-      onManifest(number)
+      onManifest?.(number)
     }
+    const isAsExpected = expectHead === undefined || this.expectedBatch !== null
+    this.expect(isAsExpected, this.archive.storage.location, `no batch has the hash ${expectHead}`)
     return {
       ok: this.findings.length === 0,
       manifests: count ?? 0,
@@ -84,6 +93,7 @@ class Verifier {
       records: this.records,
       bytes: this.bytes,
       head_hash: this.last?.batches.head_hash ?? null,
+      expected_batch: this.expectedBatch,
       findings: this.findings,
     }
   }
@@ -177,6 +187,7 @@ class Verifier {
       )
       last = batch.sequence
       hash = batch.hash.toString('hex')
+      if (hash === this.options.expectHead) this.expectedBatch = batch.sequence
       this.batches += 1n
       const header = JSON.parse(batch.header.toString('utf8')) as BatchHeader
       const own = { ...this.positions[header.cluster] }

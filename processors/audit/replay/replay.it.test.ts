@@ -244,6 +244,17 @@ it('refuses a stretch that ends before it begins', async () => {
   await expect(audit({ from: 3n, to: 2n })).rejects.toMatchObject({ code: 'configuration_invalid' })
 })
 
+it('refuses a batch beyond the end, at either end of the stretch; a later time means the last batch', async () => {
+  const { to } = await audit()
+  const beyond = {
+    code: 'configuration_invalid',
+    message: `expected a batch up to ${to}, where the history ends, got ${BigInt(to) + 1n}`,
+  }
+  await expect(audit({ to: BigInt(to) + 1n })).rejects.toMatchObject(beyond)
+  await expect(audit({ from: BigInt(to) + 1n })).rejects.toMatchObject(beyond)
+  expect((await audit({ to: new Date(Date.now() + 86_400_000) })).to).toBe(to)
+})
+
 it('says which records are gone from the topics', async () => {
   await history.pipeline.admin.deleteRecords(history.pipeline.topic('accounts'), new Map([[0, 3n]]))
   await expect(audit()).rejects.toMatchObject({ code: 'records_gone' })

@@ -8,8 +8,6 @@ import type { Findings } from './findings.ts'
 
 const BATCHES_AT_ONCE = 16
 const PAYLOAD_BYTES_MAX = 512 * 1024 * 1024
-/** Of a stretch of missing sequences the first ones are named. */
-const GAPS_LISTED_MAX = 100n
 
 export interface BatchesChecked {
   /** The last batch before the first that is missing, or whose header can't be read: what follows can't be decided again. */
@@ -42,7 +40,7 @@ export const checkBatches = async (
         continue
       }
       unsound.get(row.sequence - 1n)?.push(row.previous_hash)
-      if (addGaps(before.sequence, row.sequence, findings)) endsBefore(before.sequence + 1n)
+      if (addGap(before.sequence, row.sequence, findings)) endsBefore(before.sequence + 1n)
       else if (before.hash !== null && !before.hash.equals(row.previous_hash)) {
         findings.add('batches', String(row.sequence), 'chain')
       }
@@ -57,19 +55,19 @@ export const checkBatches = async (
     after = rows.at(-1)!.sequence
   }
   unsound.get(head.sequence)?.push(head.hash)
-  if (addGaps(before.sequence, head.sequence + 1n, findings)) endsBefore(before.sequence + 1n)
+  if (addGap(before.sequence, head.sequence + 1n, findings)) endsBefore(before.sequence + 1n)
   else if (before.hash !== null && !before.hash.equals(head.hash)) {
     findings.add('ledger_head', String(head.sequence), 'chain')
   }
   return { derivable, unsound }
 }
 
-/** @returns whether there are sequences between the two that are missing */
-const addGaps = (before: bigint, next: bigint, findings: Findings): boolean => {
-  for (let missing = before + 1n; missing < next && missing <= before + GAPS_LISTED_MAX; missing += 1n) {
-    findings.add('batches', String(missing), 'gap')
-  }
-  return before + 1n < next
+/** Names the whole stretch of missing sequences between two, however long it is. @returns whether there is one */
+const addGap = (before: bigint, next: bigint, findings: Findings): boolean => {
+  const [first, last] = [before + 1n, next - 1n]
+  if (first > last) return false
+  findings.add('batches', first === last ? String(first) : `${first}-${last}`, 'gap')
+  return true
 }
 
 /** The payload; null where bytes stand behind it, which unpacking alone would pass over. */

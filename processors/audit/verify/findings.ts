@@ -2,7 +2,10 @@
 
 export interface Finding {
   readonly table: string
-  /** The row: its key columns' values, joined by slashes; an account's, a currency's or a batch's name where it is about one. */
+  /**
+   * The row: its key columns' values, joined by slashes; an account's, a currency's or a batch's name where it is about one; the
+   * first and the last of a stretch of missing sequences (`7-9`).
+   */
   readonly key: string
   /**
    * `changed`, `added`, `removed` a row; `chain` a batch that isn't what was hashed, or doesn't continue the one before; `sum` the
