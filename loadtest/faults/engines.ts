@@ -19,6 +19,8 @@ const RESTART_PAUSE_MS = 200
 export interface Engine {
   readonly name: string
   readonly slot: Slot | undefined
+  /** All unless told. */
+  readonly roles: string | undefined
   readonly pid: number
   readonly child: ChildProcess
   /** What it said last. */
@@ -28,8 +30,8 @@ export interface Engine {
   state: 'running' | 'paused' | 'ending' | 'ended'
   /** Whether it got as far as doing its work. */
   isUp: boolean
-  /** It ended before that because a service was away. */
-  couldNotStart: boolean
+  /** The process that was started again in its place. */
+  replacedBy: Engine | undefined
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
 }
 
@@ -42,8 +44,10 @@ export interface EnginesOptions {
   readonly root?: string
   /** Where every process writes its log; none are kept where absent. */
   readonly logFolder?: string | undefined
-  /** Starts a process again, in its slot, where it ended though nobody asked it to. */
-  readonly areKeptUp: boolean
+  /** Which processes are started again, in their slots, where they ended though nobody asked them to. */
+  readonly keptUp: 'all' | 'could not start' | 'none'
+  /** How often at most, all together. */
+  readonly restartsMax?: number
   /** Further settings of the processes, by their environment names. */
   readonly environment?: Environment
 }
@@ -51,6 +55,8 @@ export interface EnginesOptions {
 export class Engines {
   readonly #options: EnginesOptions
   readonly #all: Engine[] = []
+  /** Of processes that will be started again in a moment. */
+  readonly #timers = new Set<NodeJS.Timeout>()
   #isClosed = false
   /** Processes that ended though nobody had asked them to. */
   readonly endedByThemselves: string[] = []
@@ -84,13 +90,14 @@ export class Engines {
     const engine: Engine = {
       name,
       slot,
+      roles,
       pid: child.pid ?? -1,
       child,
       lines: [],
       incidents: [],
       state: 'running',
       isUp: false,
-      couldNotStart: false,
+      replacedBy: undefined,
       ended,
     }
     if (slot !== undefined) slot.engine = engine
@@ -106,6 +113,13 @@ export class Engines {
 
   get running(): Engine[] {
     return this.#all.filter((engine) => engine.state === 'running')
+  }
+
+  /** Who does the work of a process now: itself, or the last that was started again in its place. */
+  inForce(engine: Engine): Engine {
+    let current = engine
+    while (current.replacedBy !== undefined) current = current.replacedBy
+    return current
   }
 
   byPid(pid: number): Engine | undefined {
@@ -136,6 +150,12 @@ export class Engines {
     return { code, tookMs: Math.round(performance.now() - startedAtMs) }
   }
 
+  /** Ends all that run, in order, and starts none again. */
+  async stopAll(): Promise<void> {
+    this.#forgetRestarts()
+    await Promise.all(this.running.map((engine) => this.stop(engine)))
+  }
+
   /** SIGSTOP: it stands still in the middle of whatever it does. */
   pause(engine: Engine): void {
     if (engine.state !== 'running') return
@@ -153,6 +173,7 @@ export class Engines {
   /** Ends what is left, whatever state it is in. */
   async close(): Promise<void> {
     this.#isClosed = true
+    this.#forgetRestarts()
     await Promise.all(this.#all.map((engine) => this.kill(engine)))
     process.off('exit', this.#endAll)
   }
@@ -184,16 +205,31 @@ export class Engines {
     const wasRunning = engine.state === 'running'
     engine.state = 'ended'
     if (!wasRunning || this.#isClosed) return
-    engine.couldNotStart = !engine.isUp && code === EXIT_UNREACHABLE
-    if (engine.couldNotStart) this.restarts += 1
+    const couldNotStart = !engine.isUp && code === EXIT_UNREACHABLE
+    if (couldNotStart) this.restarts += 1
     else {
       const said = engine.lines.slice(-10).join('\n')
       this.endedByThemselves.push(`${engine.name} ended with ${code ?? signal}; it said last:\n${said}`)
     }
-    if (!this.#options.areKeptUp) return
-    setTimeout(() => {
-      if (!this.#isClosed && engine.slot?.engine === engine) this.start({ slot: engine.slot })
+    const { keptUp, restartsMax = Number.POSITIVE_INFINITY } = this.#options
+    const isKeptUp = keptUp === 'all' || (keptUp === 'could not start' && couldNotStart)
+    if (isKeptUp && this.restarts <= restartsMax) this.#startAgain(engine)
+  }
+
+  #startAgain(engine: Engine): void {
+    const { slot, roles } = engine
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      // Another one may have taken the slot.
+      if (slot !== undefined && slot.engine !== engine) return
+      engine.replacedBy = this.start({ slot, ...(roles === undefined ? {} : { roles }) })
     }, RESTART_PAUSE_MS)
+    this.#timers.add(timer)
+  }
+
+  #forgetRestarts(): void {
+    for (const timer of this.#timers) clearTimeout(timer)
+    this.#timers.clear()
   }
 
   #keepLines(engine: Engine): void {

@@ -96,7 +96,7 @@ class FaultRun {
     })
     this.#closers.push(() => pool.close())
     const genesisHash = (await readHead(pool)).hash
-    const engines = new Engines({ configuration, logFolder: this.#options.logFolder, areKeptUp: true })
+    const engines = new Engines({ configuration, logFolder: this.#options.logFolder, keptUp: 'all' })
     this.#closers.push(() => engines.close())
     for (const slot of faultStack.slots) engines.start({ slot })
     return await this.#streamAndCheck({ faultStack, configuration, pool, genesisHash, engines })

@@ -21,7 +21,11 @@ export interface HostileRunOptions {
   readonly engineConfiguration?: Configuration
   /** Further settings of the engine, by their environment names. */
   readonly environment?: Environment
+  /** How long the engine may take to apply its first records. */
+  readonly startTimeoutMs?: number
 }
+
+const START_TIMEOUT_MS = 60_000
 
 const SAMPLE_EVERY_MS = 100
 const POLL_MS = 50
@@ -83,17 +87,22 @@ export class HostileRun {
       await PipelineFixture.create(configuration, Date.now()),
       new Engines({
         configuration: options.engineConfiguration ?? configuration,
-        areKeptUp: false,
+        keptUp: 'none',
         environment: { ...ENVIRONMENT, ...options.environment },
       }),
     )
-    await run.fixture.publishValues('accounts', [
-      accountValue(accountChange({ accountId: 'alice', limited: false })),
-      accountValue(accountChange({ accountId: 'bob', limited: false })),
-    ])
-    await run.untilApplied(60_000)
-    await run.watchMemory()
-    return run
+    try {
+      await run.fixture.publishValues('accounts', [
+        accountValue(accountChange({ accountId: 'alice', limited: false })),
+        accountValue(accountChange({ accountId: 'bob', limited: false })),
+      ])
+      await run.untilApplied(options.startTimeoutMs ?? START_TIMEOUT_MS)
+      await run.watchMemory()
+      return run
+    } catch (error) {
+      await run.close()
+      throw error
+    }
   }
 
   private async watchMemory(): Promise<void> {

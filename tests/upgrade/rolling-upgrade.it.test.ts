@@ -72,7 +72,7 @@ afterAll(async () => {
 
 /** Lets a process of another version decide. */
 const decidedBy = async (root: string, publish: () => Promise<RecordPosition[]>): Promise<void> => {
-  const engines = new Engines({ configuration, root, areKeptUp: false })
+  const engines = new Engines({ configuration, root, keptUp: 'none' })
   try {
     const engine = engines.start({ roles: 'processor' })
     await expect

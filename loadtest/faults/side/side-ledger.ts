@@ -40,8 +40,6 @@ export class SideLedger {
   readonly ends = new Map<string, bigint>()
   readonly #name: string
   readonly #findings: Findings
-  readonly #rolesOf = new Map<Engine, string | undefined>()
-  readonly #replacedBy = new Map<Engine, Engine>()
 
   private constructor(name: string, configuration: Configuration, load: Load, context: SideContext) {
     this.#name = name
@@ -49,7 +47,13 @@ export class SideLedger {
     this.configuration = configuration
     this.load = load
     this.pool = makePool({ ...configuration.postgres, applicationName: 'faults side', connectionsMax: 2 })
-    this.engines = new Engines({ configuration, logFolder: context.logFolder, areKeptUp: false })
+    // The run's own faults go on meanwhile: a process that finds a service away is started again, as by whoever runs processes.
+    this.engines = new Engines({
+      configuration,
+      logFolder: context.logFolder,
+      keptUp: 'could not start',
+      restartsMax: ATTEMPTS_MAX,
+    })
     this.admin = new KafkaAdmin(makeKafka(configuration.kafka, { clientId: 'faults-side' }), {
       timeoutMs: 30_000,
     })
@@ -79,23 +83,7 @@ export class SideLedger {
 
   /** Starts a process, straight at the services. @param roles all unless told */
   startEngine(roles?: string): Engine {
-    const engine = this.engines.start(roles === undefined ? {} : { roles })
-    this.#rolesOf.set(engine, roles)
-    return engine
-  }
-
-  /**
-   * The process that stands for one which could not start because a service was away: the run's own faults go on meanwhile, and
-   * whoever runs processes starts them again.
-   */
-  #inForce(engine: Engine): Engine {
-    let current = engine
-    for (let next = this.#replacedBy.get(current); next !== undefined; next = this.#replacedBy.get(current))
-      current = next
-    if (!current.couldNotStart || this.#replacedBy.size >= ATTEMPTS_MAX) return current
-    const next = this.startEngine(this.#rolesOf.get(current))
-    this.#replacedBy.set(current, next)
-    return next
+    return this.engines.start(roles === undefined ? {} : { roles })
   }
 
   /** Sends transactions and waits until the broker has them. */
@@ -107,11 +95,7 @@ export class SideLedger {
 
   /** Waits until everything sent is applied and published. @throws OperatingError `faults_stuck` */
   async drained(): Promise<void> {
-    const isDone = () => {
-      for (const engine of this.#rolesOf.keys()) this.#inForce(engine)
-      return isDrained(this.pool, this.ends)
-    }
-    if (await waitFor(isDone, PATIENCE_MS)) return
+    if (await waitFor(() => isDrained(this.pool, this.ends), PATIENCE_MS)) return
     const said = this.engines.all.flatMap(({ name, lines }) => [`${name}:`, ...lines.slice(-5)]).join('\n')
     throw new OperatingError('faults_stuck', `${this.#name}: the side ledger got stuck\n${said}`)
   }
@@ -119,19 +103,18 @@ export class SideLedger {
   /** Checks that a process reports an incident of one of these codes. */
   async expectIncident(engine: Engine, codes: readonly string[]): Promise<void> {
     const isReported = await waitFor(
-      () => this.#inForce(engine).incidents.some((code) => codes.includes(code)),
+      () => this.engines.inForce(engine).incidents.some((code) => codes.includes(code)),
       INCIDENT_WAIT_MS,
     )
-    this.#findings.check(
-      'an incident is reported',
-      isReported,
-      () =>
-        `${this.#name}: expected ${codes.join(' or ')}, found ${this.#inForce(engine).incidents.join(', ') || 'none'}; ${this.#inForce(engine).lines.at(-1)}`,
-    )
+    this.#findings.check('an incident is reported', isReported, () => {
+      const { incidents, lines } = this.engines.inForce(engine)
+      const found = incidents.join(', ') || 'none'
+      return `${this.#name}: expected ${codes.join(' or ')}, found ${found}; ${lines.at(-1)}`
+    })
   }
 
   async stopEngines(): Promise<void> {
-    await Promise.all(this.engines.running.map((engine) => this.engines.stop(engine)))
+    await this.engines.stopAll()
   }
 
   async close(): Promise<void> {
