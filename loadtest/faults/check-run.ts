@@ -11,6 +11,7 @@ import {
   readHead,
   readHistory,
   readPositions,
+  readRules,
   readStoredBatches,
 } from './checks/stored-ledger.ts'
 import { type OffsetChange, readCommitLog } from './commit-log.ts'
@@ -20,7 +21,7 @@ import type { Load } from './load.ts'
 export interface StoredCheckOptions {
   readonly configuration: Configuration
   readonly pool: ReadPool
-  readonly load: Pick<Load, 'accounts' | 'acknowledged'>
+  readonly load: Pick<Load, 'acknowledged'>
   /** Where each partition must be read to, by `topic:partition`. */
   readonly ends: ReadonlyMap<string, bigint>
   /** What the history starts from. */
@@ -73,9 +74,9 @@ export const checkTables = async (
       () => `${place}: ${positions.get(place)} of ${end}`,
     )
   }
-  const history = new HistoryCheck(findings, { inputs, accounts: options.load.accounts })
+  const history = new HistoryCheck(findings, inputs)
   for await (const part of readHistory(pool)) history.take(part)
-  const sumDrift = history.finish(await readAccounts(pool))
+  const sumDrift = history.finish(await readAccounts(pool), await readRules(pool))
   const changes = options.isWatched ? await readCommitLog(pool) : []
   const head = await readHead(pool)
   await checkChain(findings, {
@@ -83,6 +84,7 @@ export const checkTables = async (
     batches: readStoredBatches(pool),
     head,
     positions,
+    onBatch: (batch) => history.outputs.addBatch(batch),
     ...(options.isWatched ? { changes } : {}),
   })
   return { history, batches: head.sequence, sumDrift, changes }

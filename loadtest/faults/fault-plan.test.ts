@@ -42,12 +42,28 @@ test('of two hundred faults at least fifty leave an owner to be followed, and no
 test('the stream follows from the seed, and has every case in it', () => {
   const records = (seed: number) => {
     const plan = new TransactionPlan(planAccounts(30), seededRandom(seed))
-    return Array.from({ length: 4_000 }, () => plan.next())
+    return Array.from({ length: 12_000 }, () => plan.next())
   }
   expect(records(1)).toEqual(records(1))
-  const kinds = new Set(records(1).flatMap((of) => of.map((r) => r.transaction?.kind ?? r.poison)))
-  expect([...kinds].sort()).toEqual(['authorize', 'capture', 'cut short', 'post', 'unknown schema', 'void'])
-  const twice = records(1).filter((of) => of.length === 2)
+  const sent = records(1).map((of) => of.filter((record) => record.topic === 'transactions'))
+  const kinds = new Set(sent.flatMap((of) => of.map((r) => r.transaction?.kind ?? r.poison)))
+  expect([...kinds].sort()).toEqual([
+    'authorize',
+    'capture',
+    'cut short',
+    'exchange',
+    'post',
+    'reverse',
+    'unknown schema',
+    'void',
+  ])
+  const changes = records(1).flatMap((of) => of.filter((record) => record.topic !== 'transactions'))
+  const named = new Set(changes.map(({ topic, value }) => `${topic} ${value.action ?? value.decision}`))
+  expect([...named].sort()).toEqual([
+    ...['accounts freeze', 'accounts open', 'accounts set_limit', 'accounts unfreeze'],
+    ...['reviews decline', 'reviews release', 'rules alert', 'rules hold', 'rules reject'],
+  ])
+  const twice = sent.filter((of) => of.length === 2)
   const conflicts = twice.filter(
     ([one, other]) => one!.transaction!.postings[0]?.amount !== other!.transaction!.postings[0]?.amount,
   )

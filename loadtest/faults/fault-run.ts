@@ -26,7 +26,7 @@ import { ProgressWatch } from './progress-watch.ts'
 import type { FaultReport, TimedFault } from './report.ts'
 import { seededRandom } from './seeded-random.ts'
 import { playScenario } from './side/scenarios.ts'
-import { type Hit, summaryOf, type Takeover, takeoversOf } from './takeover.ts'
+import { type Hit, summaryOf, type Takeover, takeoversOf, unmeasuredOf } from './takeover.ts'
 
 export interface FaultRunOptions {
   readonly seed: number
@@ -140,8 +140,10 @@ class FaultRun {
       () => watch.close(),
       () => progress.stop(),
     )
-    const ends = new Map([['accounts:0', await load.openAccounts()]])
-    await this.#until('the accounts are open', START_MAX_MS, engines, () => isReadTo(pool, ends))
+    const ends = await load.prepareLedger()
+    await this.#until('the accounts are open and the rules set', START_MAX_MS, engines, () =>
+      isReadTo(pool, ends),
+    )
     await watch.start()
     progress.start()
 
@@ -267,6 +269,13 @@ class FaultRun {
     const hits = injector.done.flatMap(({ hit }) => (hit === undefined ? [] : [hit]))
     const clean = hits.filter((hit) => !this.#unclean.has(hit))
     const takeovers = takeoversOf(stored.changes, clean)
+    const unmeasured = unmeasuredOf(stored.changes, clean, load.ends())
+    for (const { hit, followedBy } of unmeasured) {
+      const isFollowed = followedBy !== 'nobody'
+      this.#findings.check('a dead owner is followed by another', isFollowed, () =>
+        nameOf(hit, injector.done),
+      )
+    }
     return {
       seed: this.#options.seed,
       transactions: load.sent,
@@ -278,6 +287,10 @@ class FaultRun {
       sumDrift: stored.sumDrift,
       takeover: summaryOf(takeovers.map(({ firstMs }) => firstMs)),
       takeoverOfAll: summaryOf(takeovers.map(({ lastMs }) => lastMs)),
+      unmeasured: {
+        'amid another fault': hits.length - clean.length,
+        ...countOf(unmeasured.map(({ followedBy }) => followedBy)),
+      },
       slowestTakeovers: slowest(takeovers, injector.done),
       stopsMs: injector.stopsMs,
       restarts: engines.restarts,
@@ -303,6 +316,12 @@ class FaultRun {
   }
 }
 
+const countOf = (words: readonly string[]): Record<string, number> => {
+  const counts: Record<string, number> = {}
+  for (const word of words) counts[word] = (counts[word] ?? 0) + 1
+  return counts
+}
+
 const SLOWEST_SHOWN = 10
 
 const slowest = (takeovers: readonly Takeover[], done: readonly DoneFault[]): string[] =>
@@ -310,9 +329,13 @@ const slowest = (takeovers: readonly Takeover[], done: readonly DoneFault[]): st
     .sort((a, b) => b.lastMs - a.lastMs)
     .slice(0, SLOWEST_SHOWN)
     .map(({ hit, firstMs, lastMs }) => {
-      const fault = done.find((one) => one.hit === hit)
-      return `first ${firstMs} ms, all ${lastMs} ms: ${fault?.name}: ${fault?.target}`
+      return `first ${firstMs} ms, all ${lastMs} ms: ${nameOf(hit, done)}`
     })
+
+const nameOf = (hit: Hit, done: readonly DoneFault[]): string => {
+  const fault = done.find((one) => one.hit === hit)
+  return `${fault?.name}: ${fault?.target}`
+}
 
 const timedFaults = (
   done: readonly DoneFault[],

@@ -1,15 +1,24 @@
 /**
- * Sends a run's transactions. A broker that is killed under it may have taken a record without saying so: it is sent again, with
+ * Sends a run's transactions, and what changes accounts and rules in between. A broker that is killed under it may have taken a record without saying so: it is sent again, with
  * the same content, and what the topic holds at the end is what the engine has to answer for.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Configuration } from '#platform/config/configuration.ts'
 import { makeKafka } from '#platform/kafka/client.ts'
-import { BatchingProducer, type OutgoingRecord } from '#platform/kafka/producer.ts'
+import { BatchingProducer, type OutgoingRecord, type RecordPosition } from '#platform/kafka/producer.ts'
 import { encoderOf, registerContracts } from '#platform/schema-registry/contracts.ts'
 import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
 import type { SeededRandom } from './seeded-random.ts'
-import { type PlannedAccount, type PlannedRecord, planAccounts, TransactionPlan } from './transactions.ts'
+import { accountChange, firstRules, type ReferenceRecord } from './reference-plan.ts'
+import {
+  CURRENCIES,
+  type PlannedAccount,
+  type PlannedRecord,
+  type PlannedTransaction,
+  planAccounts,
+  type TransactionRecord,
+  TransactionPlan,
+} from './transactions.ts'
 
 export interface LoadOptions {
   readonly configuration: Configuration
@@ -17,10 +26,7 @@ export interface LoadOptions {
   readonly random: SeededRandom
 }
 
-interface Encoders {
-  account(value: unknown): Buffer
-  transaction(value: unknown): Buffer
-}
+type Encoders = Readonly<Record<PlannedRecord['topic'], { encode(value: unknown): Buffer }>>
 
 const SOURCE = 'faults'
 const SEND_AGAIN_AFTER_MS = 200
@@ -32,8 +38,8 @@ export class Load {
   readonly accounts: readonly PlannedAccount[]
   /** Transactions handed to the producer. */
   sent = 0
-  /** By `partition:offset`: what the broker said it has. */
-  readonly acknowledged = new Set<string>()
+  /** By `topic:partition`: the offsets that the broker said it has. */
+  readonly acknowledged = new Map<string, number[]>()
   readonly #plan: TransactionPlan
   readonly #topicPrefix: string
   readonly #producer: BatchingProducer
@@ -55,35 +61,20 @@ export class Load {
   static async prepare(options: LoadOptions): Promise<Load> {
     const { schemaRegistry, ledger } = options.configuration
     const contracts = await registerContracts(new SchemaRegistry(schemaRegistry), ledger.topicPrefix)
-    const account = encoderOf<unknown>(contracts.accounts)
-    const transaction = encoderOf<unknown>(contracts.transactions)
     return new Load(options, {
-      account: (value) => account.encode(value),
-      transaction: (value) => transaction.encode(value),
+      accounts: encoderOf<unknown>(contracts.accounts),
+      rules: encoderOf<unknown>(contracts.rules),
+      reviews: encoderOf<unknown>(contracts.reviews),
+      transactions: encoderOf<unknown>(contracts.transactions),
     })
   }
 
-  /** @returns where the records end */
-  async openAccounts(): Promise<bigint> {
-    const positions = await this.#producer.sendAll(
-      this.accounts.map(({ id, currency, limited, overdraftLimit }) => ({
-        topic: `${this.#topicPrefix}accounts`,
-        key: id,
-        value: this.#encode.account({
-          action: 'open',
-          accountId: id,
-          currency,
-          accountClass: 'customer',
-          normalSide: 'credit',
-          limited,
-          overdraftLimit,
-          reversalMayOverdraw: false,
-          actor: SOURCE,
-          occurredAt: BigInt(Date.now()),
-        }),
-      })),
-    )
-    return positions.at(-1)!.offset + 1n
+  /** Opens the accounts and sets the first rules, which everything after depends on. @returns where the logs end then */
+  async prepareLedger(): Promise<Map<string, bigint>> {
+    const opened = this.accounts.map(({ id, ...changes }) => accountChange('open', id, changes))
+    const records = [...firstRules(CURRENCIES), ...opened]
+    this.#acknowledge(await this.#producer.sendAll(records.map((record) => this.#outgoing(record))))
+    return this.ends()
   }
 
   /** Sends the next transactions. @throws what sending threw earlier */
@@ -106,16 +97,10 @@ export class Load {
     if (this.#failure !== undefined) throw this.#failure
   }
 
-  /** Where the log of each partition ends at least, by `transactions:partition`. */
+  /** Where the log of each partition ends at least, by `topic:partition`. */
   ends(): Map<string, bigint> {
-    const ends = new Map<string, bigint>()
-    for (const place of this.acknowledged) {
-      const [partition, offset] = place.split(':')
-      const name = `transactions:${partition}`
-      const end = BigInt(offset!) + 1n
-      if (end > (ends.get(name) ?? 0n)) ends.set(name, end)
-    }
-    return ends
+    const last = (offsets: readonly number[]) => offsets.reduce((most, offset) => Math.max(most, offset), -1)
+    return new Map([...this.acknowledged].map(([name, offsets]) => [name, BigInt(last(offsets) + 1)]))
   }
 
   async close(): Promise<void> {
@@ -126,7 +111,7 @@ export class Load {
     for (let attempt = 1; ; attempt += 1) {
       try {
         const positions = await this.#producer.sendAll(records)
-        for (const { partition, offset } of positions) this.acknowledged.add(`${partition}:${offset}`)
+        this.#acknowledge(positions)
         return
       } catch (error) {
         if (attempt === SEND_ATTEMPTS_MAX) throw error
@@ -135,19 +120,36 @@ export class Load {
     }
   }
 
-  #outgoing({ key, transaction, poison }: PlannedRecord): OutgoingRecord {
-    return {
-      topic: `${this.#topicPrefix}transactions`,
-      key,
-      value: transaction === undefined ? this.#poisoned(poison!) : this.#encoded(transaction),
+  #acknowledge(positions: readonly RecordPosition[]): void {
+    for (const { topic, partition, offset } of positions) {
+      const name = `${topic.slice(this.#topicPrefix.length)}:${partition}`
+      const offsets = this.acknowledged.get(name)
+      if (offsets === undefined) this.acknowledged.set(name, [Number(offset)])
+      else offsets.push(Number(offset))
     }
   }
 
-  #encoded(transaction: NonNullable<PlannedRecord['transaction']>): Buffer {
-    return this.#encode.transaction({ ...EMPTY, ...transaction, occurredAt: OCCURRED_AT })
+  #outgoing(record: PlannedRecord): OutgoingRecord {
+    const topic = `${this.#topicPrefix}${record.topic}`
+    return { topic, key: record.key, value: this.#valueOf(record) }
   }
 
-  #poisoned(poison: NonNullable<PlannedRecord['poison']>): Buffer {
+  #valueOf(record: PlannedRecord): Buffer {
+    if (record.topic !== 'transactions') return this.#reference(record)
+    const { transaction, poison } = record
+    return transaction === undefined ? this.#poisoned(poison!) : this.#encoded(transaction)
+  }
+
+  #reference({ topic, value }: ReferenceRecord): Buffer {
+    const source = topic === 'reviews' ? { source: SOURCE } : {}
+    return this.#encode[topic].encode({ ...value, ...source, actor: SOURCE, occurredAt: OCCURRED_AT })
+  }
+
+  #encoded(transaction: PlannedTransaction): Buffer {
+    return this.#encode.transactions.encode({ ...EMPTY, ...transaction, occurredAt: OCCURRED_AT })
+  }
+
+  #poisoned(poison: NonNullable<TransactionRecord['poison']>): Buffer {
     const whole = this.#encoded({ id: 'poison', kind: 'post', parentId: null, postings: [] })
     if (poison === 'cut short') return whole.subarray(0, whole.length - 3)
     whole.writeInt32BE(UNKNOWN_SCHEMA_ID, 1)

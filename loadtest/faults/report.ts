@@ -27,6 +27,8 @@ export interface FaultReport {
   readonly takeover: TakeoverSummary
   /** Until the last of them went on. */
   readonly takeoverOfAll: TakeoverSummary
+  /** Owners that were hit and whose takeover isn't measured: how many, by what became of them (takeover.ts). */
+  readonly unmeasured: Readonly<Record<string, number>>
   /** The slowest of them, in words. */
   readonly slowestTakeovers: readonly string[]
   /** How long each process took that was asked to end, ms. */
@@ -75,7 +77,7 @@ export const hasPassed = ({ findings, sumDrift }: FaultReport): boolean =>
 
 /** The report as a person reads it. */
 export const reportText = (report: FaultReport): string => {
-  const { findings, faultList, balanceReads, takeover, takeoverOfAll } = report
+  const { findings, faultList, balanceReads, takeover, takeoverOfAll, unmeasured } = report
   const seconds = (ms: number) => `${(ms / 1_000).toFixed(1).padStart(5)} s`
   const decisions = Object.entries(report.decisions).map(([status, count]) => `${count} ${status}`)
   return [
@@ -89,6 +91,9 @@ export const reportText = (report: FaultReport): string => {
     `takeover, from the owner's last commit to the next on its partitions (${takeover.samples} owners):`,
     `  first partition: p50 ${takeover.p50} ms, p99 ${takeover.p99} ms, max ${takeover.max} ms`,
     `  all partitions:  p50 ${takeoverOfAll.p50} ms, p99 ${takeoverOfAll.p99} ms, max ${takeoverOfAll.max} ms`,
+    `  not measured: ${Object.entries(unmeasured)
+      .map(([why, count]) => `${count} ${why}`)
+      .join(', ')}`,
     ...report.slowestTakeovers.map((text) => `  ${text}`),
     `stops took ${report.stopsMs.join(', ')} ms; ${report.restarts} starts were tried again`,
     `balances read meanwhile: ${balanceReads.cached} from Redis, ${balanceReads.uncached} from Postgres, ${balanceReads.failed} without an answer`,

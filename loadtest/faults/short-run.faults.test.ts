@@ -52,6 +52,23 @@ const DAMAGES: readonly Damage[] = [
         (select code from codes where list = 'reason' and word = 'insufficient_funds') order by sequence, index limit 1)`,
   },
   {
+    name: "an account's limit changed",
+    category: 'unaccounted',
+    sql: `update accounts set overdraft_limit = overdraft_limit + 1 where account_no = (select min(account_no) from accounts where limited)`,
+  },
+  {
+    name: "a rule's threshold changed",
+    category: 'unaccounted',
+    sql: `update rules set body = jsonb_set(body, '{threshold}', '"1"') where (rule_id, version, index) =
+      (select rule_id, version, index from rules order by version, index limit 1)`,
+  },
+  {
+    name: 'a review deleted',
+    category: 'fold_mismatches',
+    sql: `delete from transactions where (sequence, index) = (select sequence, index from transactions where topic = 'reviews'
+      and status = (select code from codes where list = 'status' and word = 'declined') order by sequence, index limit 1)`,
+  },
+  {
     name: 'a batch deleted',
     category: 'unaccounted',
     sql: `delete from batches where sequence = 5`,

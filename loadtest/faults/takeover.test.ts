@@ -1,7 +1,7 @@
 /** Takeover times by the commit log: of owners that were hit, partition by partition. */
 import { expect, test } from 'vitest'
 import type { OffsetChange } from './commit-log.ts'
-import { summaryOf, takeoversOf } from './takeover.ts'
+import { summaryOf, takeoversOf, unmeasuredOf } from './takeover.ts'
 
 const commit = (partition: number, ownerPid: number, committedAtMs: number): OffsetChange => ({
   place: `transactions:${partition}`,
@@ -43,6 +43,32 @@ test('taking a partition is no commit', () => {
   const changes = [commit(0, 1, 1_000), taken, commit(0, 2, 3_000)]
   const [takeover] = takeoversOf(changes, [{ pid: 1, atMs: 1_050, outMs: 1_060 }])
   expect(takeover?.firstMs).toBe(2_000)
+})
+
+test('owners without a takeover: of each it is known why', () => {
+  const changes = [
+    // Nobody follows 1, though there is more to read; 2 gave its partition away; 3 goes on by itself; 5 follows 4; 6 has read all.
+    commit(0, 1, 1_000),
+    commit(1, 2, 500),
+    commit(1, 9, 600),
+    commit(2, 3, 1_000),
+    commit(2, 3, 5_000),
+    commit(3, 4, 1_000),
+    commit(3, 5, 2_000),
+    commit(4, 6, 1_000),
+  ]
+  const hits = [1, 2, 3, 4, 6, 7].map((pid) => ({ pid, atMs: 1_050, outMs: 2_050 }))
+  const ends = new Map([
+    ['transactions:0', 1_002n],
+    ['transactions:4', 1_001n],
+  ])
+  expect(unmeasuredOf(changes, hits, ends).map(({ hit, followedBy }) => [hit.pid, followedBy])).toEqual([
+    [1, 'nobody'],
+    [2, 'no partition'],
+    [3, 'itself'],
+    [6, 'nothing left'],
+    [7, 'no partition'],
+  ])
 })
 
 test('percentiles by nearest rank', () => {

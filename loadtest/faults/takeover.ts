@@ -28,11 +28,9 @@ export interface TakeoverSummary {
 /** Of a topic that always has records to read: one without would seem to stand still. */
 const BUSY_TOPIC = 'transactions:'
 
-/**
- * The takeovers of owners that were hit. One that held no partition, or that nobody followed, leaves nothing to measure.
- * @param changes in order by partition
- */
-export const takeoversOf = (changes: readonly OffsetChange[], hits: readonly Hit[]): Takeover[] => {
+type Commits = ReadonlyMap<string, readonly OffsetChange[]>
+
+const commitsOf = (changes: readonly OffsetChange[]): Commits => {
   const commits = new Map<string, OffsetChange[]>()
   for (const change of changes) {
     if (!change.place.startsWith(BUSY_TOPIC) || change.next === change.oldNext) continue
@@ -40,6 +38,15 @@ export const takeoversOf = (changes: readonly OffsetChange[], hits: readonly Hit
     if (list === undefined) commits.set(change.place, [change])
     else list.push(change)
   }
+  return commits
+}
+
+/**
+ * The takeovers of owners that were hit. One that held no partition, or that nobody followed, leaves nothing to measure.
+ * @param changes in order by partition
+ */
+export const takeoversOf = (changes: readonly OffsetChange[], hits: readonly Hit[]): Takeover[] => {
+  const commits = commitsOf(changes)
   return hits.flatMap((hit) => {
     const gaps = [...commits.values()].flatMap((list) => gapOf(list, hit))
     if (gaps.length === 0) return []
@@ -55,6 +62,50 @@ const gapOf = (commits: readonly OffsetChange[], { pid, atMs, outMs }: Hit): num
   if (own === undefined || next === undefined) return []
   if (next.ownerPid === pid || next.committedAtMs <= atMs) return []
   return [Math.round(next.committedAtMs - own.committedAtMs)]
+}
+
+/** What became of an owner for which there is no takeover to measure. */
+export interface Unmeasured {
+  readonly hit: Hit
+  /**
+   * `no partition`: it held none, or had given them away before. `nothing left`: it had read its partitions to their ends. `itself`:
+   * it went on by itself, as one does that was frozen for a short time. `nobody`: there were records, and nobody came to read them.
+   */
+  readonly followedBy: 'no partition' | 'nothing left' | 'itself' | 'nobody'
+}
+
+/**
+ * The owners that `takeoversOf` leaves out.
+ * @param changes in order by partition. @param ends where each partition ends, by `topic:partition`
+ */
+export const unmeasuredOf = (
+  changes: readonly OffsetChange[],
+  hits: readonly Hit[],
+  ends: ReadonlyMap<string, bigint>,
+): Unmeasured[] => {
+  const commits = commitsOf(changes)
+  const measured = new Set(takeoversOf(changes, hits).map(({ hit }) => hit))
+  return hits
+    .filter((hit) => !measured.has(hit))
+    .map((hit) => {
+      const fates = [...commits].map(([place, list]) => fateOf(list, hit, ends.get(place) ?? 0n))
+      const worst = (['nobody', 'itself', 'nothing left'] as const).find((fate) => fates.includes(fate))
+      return { hit, followedBy: worst ?? 'no partition' }
+    })
+}
+
+/** What became of one partition behind the owner's last commit on it. */
+const fateOf = (
+  commits: readonly OffsetChange[],
+  { pid, atMs, outMs }: Hit,
+  end: bigint,
+): Unmeasured['followedBy'] => {
+  const last = commits.findLastIndex((commit) => commit.ownerPid === pid && commit.committedAtMs <= outMs)
+  const own = commits[last]
+  const next = commits[last + 1]
+  if (own === undefined) return 'no partition'
+  if (next === undefined) return own.next >= end ? 'nothing left' : 'nobody'
+  return next.committedAtMs > atMs && next.ownerPid === pid ? 'itself' : 'no partition'
 }
 
 /** Percentiles by nearest rank; zeros without samples. */

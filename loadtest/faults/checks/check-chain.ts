@@ -27,6 +27,7 @@ export const checkChain = async (
     readonly positions: ReadonlyMap<string, bigint>
     /** What the offset rows went through; absent where nobody watched. */
     readonly changes?: readonly OffsetChange[]
+    readonly onBatch?: (batch: StoredBatch) => void
   },
 ): Promise<void> => {
   let sequence = 0n
@@ -39,6 +40,7 @@ export const checkChain = async (
     findings.same('batches have their hash', name, hashOf(batch), batch.hash.toString('hex'))
     sequence = batch.sequence
     hash = batch.hash
+    options.onBatch?.(batch)
     const header = JSON.parse(batch.header.toString('utf8')) as Header
     for (const source of header.sources) noteAdvance(findings, advances, name, source)
   }

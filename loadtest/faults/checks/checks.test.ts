@@ -18,6 +18,16 @@ interface Damage {
   plant(world: World): void
 }
 
+/** Outputs beside decisions, entries, dead letters and balances; a field of theirs, and a value that it hasn't. */
+const VIEWS = [
+  { topic: 'alerts', key: 'action', wrong: 'alert' },
+  { topic: 'notifications', key: 'reason', wrong: 'limit_invalid' },
+  { topic: 'batches', key: 'hash', wrong: Buffer.alloc(32) },
+  { topic: 'accounts', key: 'overdraftLimit', wrong: 7n },
+  { topic: 'rules', key: 'enabled', wrong: false },
+] as const
+const LISTS = ['alerts', 'notifications', 'batches'] as const
+
 const damages: readonly Damage[] = [
   {
     name: 'a decision is missing',
@@ -97,7 +107,7 @@ const damages: readonly Damage[] = [
     name: 'a balance was changed',
     category: 'fold_mismatches',
     plant: (world) => {
-      world.accounts = change(world.accounts, 1, { posted: 91n })
+      world.accounts = change(world.accounts, 1, { posted: 41n })
     },
   },
   {
@@ -215,6 +225,116 @@ const damages: readonly Damage[] = [
       world.changes = [...world.changes, { ...world.changes[3]!, oldNext: 8n, next: 9n }]
     },
   },
+  ...VIEWS.flatMap(({ topic, key, wrong }): Damage[] => [
+    {
+      name: `the last record of ${topic} did not leave`,
+      category: 'outputs_missing',
+      plant: ({ outputs }) => {
+        outputs[topic] = outputs[topic].slice(0, -1)
+      },
+    },
+    {
+      name: `a record of ${topic} says something else`,
+      category: 'outputs_repeated',
+      plant: ({ outputs }) => {
+        outputs[topic] = change(outputs[topic], 0, { value: { ...outputs[topic][0]!.value, [key]: wrong } })
+      },
+    },
+  ]),
+  ...LISTS.map(
+    (topic): Damage => ({
+      name: `a record of ${topic} left twice`,
+      category: 'outputs_repeated',
+      plant: ({ outputs }) => {
+        outputs[topic] = [...outputs[topic], { ...outputs[topic].at(-1)!, offset: 50n }]
+      },
+    }),
+  ),
+  ...LISTS.map(
+    (topic): Damage => ({
+      name: `two records of ${topic} changed places`,
+      category: 'order_violations',
+      plant: ({ outputs }) => {
+        outputs[topic] = outputs[topic].toReversed()
+      },
+    }),
+  ),
+  {
+    name: 'an older state of an account left after a newer one',
+    category: 'order_violations',
+    plant: ({ outputs }) => {
+      const [payer] = outputs.accounts
+      outputs.accounts = [{ ...payer!, value: { ...payer!.value, sequence: 2n } }, ...outputs.accounts]
+    },
+  },
+  {
+    name: 'an older state of a rule left after a newer one',
+    category: 'order_violations',
+    plant: ({ outputs }) => {
+      const [rule] = outputs.rules
+      outputs.rules = [{ ...rule!, value: { ...rule!.value, version: 2n } }, ...outputs.rules]
+    },
+  },
+  {
+    name: 'a change of an account was forgotten',
+    category: 'unaccounted',
+    plant: (world) => {
+      world.accounts = change(world.accounts, 0, { overdraftLimit: 50n })
+    },
+  },
+  {
+    name: 'a rule has another threshold',
+    category: 'unaccounted',
+    plant: (world) => {
+      world.rules = change(world.rules, 0, { threshold: 71n })
+    },
+  },
+  {
+    name: 'a rule is missing',
+    category: 'unaccounted',
+    plant: (world) => {
+      world.rules = []
+    },
+  },
+  {
+    name: 'a payment that a rule holds was applied',
+    category: 'lost',
+    plant: (world) => {
+      world.transactions = change(world.transactions, 7, { status: 'applied' })
+    },
+  },
+  {
+    name: 'a review took effect twice',
+    category: 'duplicated',
+    plant: (world) => {
+      world.transactions = [...world.transactions, { ...world.transactions[8]!, index: 8, offset: 1n }]
+    },
+  },
+  {
+    name: 'a review decided about another transaction',
+    category: 'unaccounted',
+    plant: (world) => {
+      world.transactions = change(world.transactions, 8, { id: 'a' })
+    },
+  },
+  {
+    name: 'more was given back than is left',
+    category: 'unaccounted',
+    plant: (world) => {
+      const [, , input] = world.inputs[9]!
+      const postings = input!.postings.map((posting) => ({ ...posting, amount: 81n }))
+      world.inputs[9] = [0, 9n, { ...input!, postings }]
+    },
+  },
+  {
+    name: 'money that is held is not reserved',
+    category: 'fold_mismatches',
+    plant: (world) => {
+      // Without its release it is held still.
+      world.transactions = without(world.transactions, 8)
+      world.postings = without(world.postings, 2)
+    },
+  },
 ]
 
 describe('the checks of a fault run', () => {
@@ -234,7 +354,7 @@ describe('the checks of a fault run', () => {
 
   test('money out of nowhere shows in the sum of its currency', async () => {
     const world = rightWorld()
-    world.accounts = change(world.accounts, 1, { posted: 95n })
+    world.accounts = change(world.accounts, 1, { posted: 45n })
     expect((await examine(world)).sums.EUR).toBe(5n)
   })
 

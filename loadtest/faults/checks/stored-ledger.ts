@@ -1,5 +1,6 @@
 /** What the ledger's tables hold, read by queries of the checker's own, a stretch of the history at a time. */
 import type { ReadPool } from '#platform/postgres/pool.ts'
+import type { BatchOrder } from './decided-order.ts'
 
 export interface StoredTransaction {
   readonly sequence: bigint
@@ -8,6 +9,7 @@ export interface StoredTransaction {
   readonly cause: string
   readonly status: string
   readonly reason: string | null
+  readonly topic: string
   readonly partition: number
   readonly offset: bigint
 }
@@ -38,12 +40,17 @@ export interface StoredBatch {
   readonly hash: Buffer
   readonly header: Buffer
   readonly payload: Buffer
+  readonly format: number
+  readonly records: number
+  /** Decision time, ms since 1970. */
+  readonly recordedAtMs: bigint
 }
 
 export interface StoredAccount {
   readonly id: string
   /** ISO 4217 number. */
   readonly currency: number
+  readonly status: string
   readonly limited: boolean
   readonly overdraftLimit: bigint
   readonly posted: bigint
@@ -51,8 +58,19 @@ export interface StoredAccount {
   readonly version: bigint
 }
 
+export interface StoredRule {
+  readonly ruleId: string
+  readonly version: bigint
+  readonly currency: string | null
+  readonly threshold: bigint
+  readonly action: string
+  readonly enabled: boolean
+}
+
 /** A stretch of the history: some batches' rows, each list in ledger order. */
 export interface HistoryPart {
+  /** What each batch decided, in which order. */
+  readonly orders: readonly BatchOrder[]
   readonly transactions: readonly StoredTransaction[]
   readonly postings: readonly StoredPosting[]
   readonly deadLetters: readonly StoredDeadLetter[]
@@ -79,13 +97,21 @@ export const readPositions = async (pool: ReadPool): Promise<Map<string, bigint>
 
 export const readAccounts = (pool: ReadPool): Promise<StoredAccount[]> =>
   pool.query<StoredAccount>({
-    text: `select account_id as id, currency, limited, overdraft_limit as "overdraftLimit", posted, reserved, version
+    text: `select account_id as id, currency, status, limited, overdraft_limit as "overdraftLimit", posted, reserved, version
       from accounts order by account_no`,
+  })
+
+/** All versions of the rules, in their order. */
+export const readRules = (pool: ReadPool): Promise<StoredRule[]> =>
+  pool.query<StoredRule>({
+    text: `select rule_id as "ruleId", version, body ->> 'currency' as currency, (body ->> 'threshold')::bigint as threshold,
+        body ->> 'action' as action, (body ->> 'enabled')::boolean as enabled
+      from rules order by version, index`,
   })
 
 const BATCHES_AT_ONCE = 200n
 
-const TRANSACTIONS = `select t.sequence, t.index, t.id, c.word as cause, s.word as status, r.word as reason, t.partition, t."offset"
+const TRANSACTIONS = `select t.sequence, t.index, t.id, c.word as cause, s.word as status, r.word as reason, t.topic, t.partition, t."offset"
   from transactions t
   join codes c on c.list = 'cause' and c.code = t.cause
   join codes s on s.list = 'status' and s.code = t.status
@@ -96,6 +122,8 @@ const POSTINGS = `select p.sequence, p.index, p.posting, d.account_id as debit, 
     p.debit_posted as "debitPosted", p.credit_posted as "creditPosted"
   from postings p join accounts d on d.account_no = p.debit_no join accounts c on c.account_no = p.credit_no
   where p.sequence > $1 and p.sequence <= $2 order by p.sequence, p.index, p.posting`
+
+const HEADERS = `select sequence, header from batches where sequence > $1 and sequence <= $2 order by sequence`
 
 const DEAD_LETTERS = `select sequence, index, topic, partition, "offset", reason from dead_letters
   where sequence > $1 and sequence <= $2 order by sequence, index`
@@ -109,11 +137,23 @@ export async function* readHistory(pool: ReadPool): AsyncGenerator<HistoryPart> 
   const last = row?.last ?? 0n
   for (let from = 0n; from < last; from += BATCHES_AT_ONCE) {
     const range = [from, from + BATCHES_AT_ONCE]
+    const headers = await pool.query<Pick<StoredBatch, 'sequence' | 'header'>>({ text: HEADERS }, range)
     yield {
+      orders: headers.map(orderOf),
       transactions: await pool.query<StoredTransaction>({ text: TRANSACTIONS }, range),
       postings: await pool.query<StoredPosting>({ text: POSTINGS }, range),
       deadLetters: await pool.query<StoredDeadLetter>({ text: DEAD_LETTERS }, range),
     }
+  }
+}
+
+/** Of a header that isn't readable nothing is known; that it has another hash is found elsewhere. */
+const orderOf = ({ sequence, header }: Pick<StoredBatch, 'sequence' | 'header'>): BatchOrder => {
+  const nothing = { sources: [], order: [], skips: [] }
+  try {
+    return { ...nothing, ...(JSON.parse(header.toString('utf8')) as Omit<BatchOrder, 'sequence'>), sequence }
+  } catch {
+    return { ...nothing, sequence }
   }
 }
 
@@ -123,7 +163,8 @@ export async function* readStoredBatches(pool: ReadPool): AsyncGenerator<StoredB
   for (;;) {
     const rows = await pool.query<StoredBatch>(
       {
-        text: `select sequence, previous_hash as "previousHash", hash, header, payload from batches
+        text: `select sequence, previous_hash as "previousHash", hash, header, payload, format, records,
+            (extract(epoch from recorded_at) * 1000)::bigint as "recordedAtMs" from batches
           where sequence > $1 order by sequence limit $2`,
       },
       [after, BATCHES_AT_ONCE],

@@ -71,7 +71,7 @@ export class SideLedger {
     )
     const ledger = new SideLedger(name, configuration, load, context)
     try {
-      ledger.ends.set('accounts:0', await patiently(() => load.openAccounts()))
+      for (const [place, end] of await patiently(() => load.prepareLedger())) ledger.ends.set(place, end)
       ledger.startEngine()
       await ledger.drained()
       return ledger
