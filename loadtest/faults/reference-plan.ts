@@ -123,8 +123,8 @@ export class ReferencePlan {
 
   #rule(currency: string): ReferenceRecord {
     const action = ACTIONS[this.#random.below(ACTIONS.length)]!
-    // One in five is to be refused, one in five switches the rule off.
-    const kind = this.#random.below(5)
+    // One in ten is to be refused, one in ten switches the rule off.
+    const kind = this.#random.below(10)
     const threshold = kind === 0 ? -1 : THRESHOLDS[action] + this.#random.below(THRESHOLD_VARIES)
     return ruleOf({ action, currency, threshold, enabled: kind !== 1 })
   }
