@@ -1,4 +1,5 @@
 /** Reading an archive: its manifests in order, the batch records in sequence, the ingest records of a partition. */
+import { createHash } from 'node:crypto'
 import { batchHash } from '#domain/ledger/batch-record.ts'
 import { OperatingError } from '#platform/errors.ts'
 import type { IngestRecord } from '#platform/kafka/ingest-record.ts'
@@ -124,9 +125,10 @@ export class Archive {
   }
 
   /** The batch records of one segment; each hash is computed again. @throws OperatingError `archive_damaged` */
-  async *batchesOf({ batches: { file, count } }: Manifest): AsyncGenerator<StoredBatch> {
+  async *batchesOf({ batches }: Manifest): AsyncGenerator<StoredBatch> {
+    const { file, count } = batches
     let found = 0
-    for await (const value of this.values<ArchivedBatchValue>(file)) {
+    for await (const value of this.values<ArchivedBatchValue>(batches)) {
       const batch = storedBatch(value)
       if (!batchHash(batch.previousHash, batch.header, batch.payload).equals(batch.hash)) {
         throw damaged(file, `batch ${batch.sequence} doesn't have its hash`)
@@ -151,12 +153,13 @@ export class Archive {
   /** The audit log's entries of one segment. @throws OperatingError `archive_damaged` */
   async *auditLogOf({ audit_log: part = null }: Manifest): AsyncGenerator<StoredAuditEntry> {
     if (part === null || part.file === null) return
+    const { file, sha256 } = part
     let found = 0
-    for await (const entry of this.values<StoredAuditEntry>(part.file)) {
+    for await (const entry of this.values<StoredAuditEntry>({ file, sha256 })) {
       found += 1
       yield { ...entry, previousHash: Buffer.from(entry.previousHash), hash: Buffer.from(entry.hash) }
     }
-    if (found !== part.count) throw damaged(part.file, `expected ${part.count} entries, found ${found}`)
+    if (found !== part.count) throw damaged(file, `expected ${part.count} entries, found ${found}`)
   }
 
   /** How far a range is archived: the next offset; where it begins if nothing of it is. */
@@ -176,9 +179,10 @@ export class Archive {
     let chunk: IngestRecord[] = []
     let bytes = 0
     for await (const part of this.partsOf(range)) {
-      if (part.file === null) continue
+      const { file, sha256 } = part
+      if (file === null) continue
       let count = 0
-      for await (const value of this.values<ArchivedRecordValue>(part.file)) {
+      for await (const value of this.values<ArchivedRecordValue>({ file, sha256 })) {
         count += 1
         if (value.offset < from) continue
         if (value.offset >= next) break
@@ -191,7 +195,7 @@ export class Archive {
         bytes = 0
       }
       if (BigInt(part.next) <= next && count !== part.count) {
-        throw damaged(part.file, `expected ${part.count} records, found ${count}`)
+        throw damaged(file, `expected ${part.count} records, found ${count}`)
       }
     }
     if (chunk.length > 0) yield chunk
@@ -215,8 +219,13 @@ export class Archive {
     }
   }
 
-  private async *values<T>(file: string): AsyncGenerator<T> {
-    yield* readAvroFile<T>(await this.storage.read(file))
+  /** The values of a file; behind the last one it must have been the file that the manifest names. */
+  private async *values<T>({ file, sha256 }: { file: string; sha256: string }): AsyncGenerator<T> {
+    const source = await this.storage.read(file)
+    const hash = createHash('sha256')
+    source.on('data', (part: Buffer) => hash.update(part))
+    yield* readAvroFile<T>(source)
+    if (hash.digest('hex') !== sha256) throw damaged(file, "isn't what its manifest says (SHA-256)")
   }
 
   /** The number of the first manifest for which a condition holds that, once true, stays true; null = none. */

@@ -4,7 +4,8 @@ import { testConfiguration } from '#infra/local/test-names.ts'
 import { HostileRun } from './hostile-run.ts'
 
 /** Live child processes of this one. */
-const children = (): number => process.getActiveResourcesInfo().filter((name) => name === 'ProcessWrap').length
+const children = (): number =>
+  process.getActiveResourcesInfo().filter((name) => name === 'ProcessWrap').length
 
 test('a start that fails ends its engine', async () => {
   const before = children()
