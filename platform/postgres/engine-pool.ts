@@ -38,7 +38,9 @@ export const makeEnginePool = (postgres: PostgresConfiguration, options: EngineP
     keepAlive: true,
     types,
   })
-  // An idle connection that breaks is replaced; without a listener it would end the process.
+  // A connection that breaks is replaced, and whoever uses it gets the error from the next statement; without a listener it would end
+  // the process: the pool listens to idle ones alone.
   pool.on('error', () => undefined)
+  pool.on('connect', (client) => client.on('error', () => undefined))
   return pool
 }
