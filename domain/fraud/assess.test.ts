@@ -2,7 +2,8 @@
 import { expect, test } from 'vitest'
 import { ruleChange } from '../transactions/testing/fixtures.ts'
 import { assessTransaction } from './assess.ts'
-import { newProfile, recordActivity } from './profile.ts'
+import { notePayment } from './features/payer.ts'
+import { newProfile, payerOf } from './profile.ts'
 import { activeRules, type Rule, withRule } from './rules.ts'
 
 const AT = 1_767_225_600_000
@@ -21,8 +22,17 @@ test('an amount fires above its threshold, in its currency only, and is explaine
 
 test('velocity counts and sums include the transaction itself', () => {
   const profile = newProfile()
-  recordActivity(profile, AT - 3_000_000, 40n)
-  recordActivity(profile, AT - 20_000_000, 1_000n)
+  const pay = (at: number, amount: number) =>
+    notePayment(payerOf(profile), {
+      at,
+      amount,
+      counterparty: null,
+      country: 0,
+      isNewCounterparty: false,
+      isDeclined: false,
+    })
+  pay(AT - 3_000_000, 40)
+  pay(AT - 20_000_000, 1_000)
   const count = rule({
     ruleId: 'n',
     type: 'velocity_count',

@@ -1,5 +1,7 @@
 /** Scores one transaction by the rules in force. Pure: the same rules, profile and transaction give the same hits. */
-import { type AccountProfile, type ActivityWindow, activityUpTo } from './profile.ts'
+import { COUNT, type PayerState, SUM } from './features/payer.ts'
+import { type CounterWindow, total } from './features/window.ts'
+import { type AccountProfile, payerOf } from './profile.ts'
 import type { Rule, RuleHit } from './rules.ts'
 
 export interface AssessmentInput {
@@ -54,13 +56,15 @@ export const assessTransaction = (input: AssessmentInput): Assessment => {
 const featureOf = (rule: Rule, input: AssessmentInput): bigint | null => {
   if (rule.type === 'amount_limit') return input.amountMinor
   if (rule.type !== 'velocity_count' && rule.type !== 'velocity_sum') return null
-  const window = windowOf(rule, input.profile)
+  const payer = payerOf(input.profile)
+  const window = windowOf(rule, payer)
   if (window === null) return null
-  const before = activityUpTo(window, input.occurredAt)
-  return rule.type === 'velocity_count' ? BigInt(before.count + 1) : BigInt(before.sum) + input.amountMinor
+  const column = rule.type === 'velocity_count' ? COUNT : SUM
+  const before = BigInt(total(window, input.occurredAt, column, window.shape.buckets))
+  return rule.type === 'velocity_count' ? before + 1n : before + input.amountMinor
 }
 
-const windowOf = (rule: Rule, profile: AccountProfile): ActivityWindow | null => {
-  if (rule.windowMs === HOUR_MS) return profile.hour
-  return rule.windowMs === DAY_MS ? profile.day : null
+const windowOf = (rule: Rule, payer: PayerState): CounterWindow | null => {
+  if (rule.windowMs === HOUR_MS) return payer.hour
+  return rule.windowMs === DAY_MS ? payer.day : null
 }

@@ -1,8 +1,5 @@
 /** Deciding one transaction: validate → reference data → fraud → money. Every way ends in one decision. */
 import { createHash } from 'node:crypto'
-import { assessTransaction } from '../fraud/assess.ts'
-import { recordActivity } from '../fraud/profile.ts'
-import type { RuleHit } from '../fraud/rules.ts'
 import { maskCardNumbers } from '../transactions/card-numbers.ts'
 import type { Posting, TransactionCommand } from '../transactions/command.ts'
 import { SOURCE_LENGTH_MAX } from '../transactions/limits.ts'
@@ -11,6 +8,7 @@ import { validateTransaction } from '../transactions/validate.ts'
 import { cardAmount, moveCard, overflowsCard, refusalOfCard } from './cards.ts'
 import { addDeadLetter } from './dead-letters.ts'
 import { type DecisionResult, type DecisionSubject, decided } from './decisions.ts'
+import { type FraudLook, lookAtPayer, NO_FRAUD, noteOutcome } from './fraud.ts'
 import { dropOutOfReach, forget, isForgotten, occurredFromMs } from './horizons.ts'
 import type { DeadLetterInput, TransactionInput } from './inputs.ts'
 import { postAll, reserveAll } from './movements.ts'
@@ -201,34 +199,6 @@ export const refusalOfAccounts = (
 
 const currencyCount = (postings: readonly Posting[]): number => new Set(postings.map((p) => p.currency)).size
 
-interface FraudVerdict {
-  readonly action: 'none' | 'alert' | 'hold' | 'reject'
-  readonly hits: readonly RuleHit[]
-}
-const NO_FRAUD: FraudVerdict = { action: 'none', hits: [] }
-
-/** Looks at the payer (the first debit account, where it is a customer's) and keeps its features. */
-const assess = (state: LedgerState, effects: BatchEffects, command: TransactionCommand): FraudVerdict => {
-  const first = command.postings[0]!
-  const payer = state.accounts.get(first.debit)!
-  if (payer.accountClass !== 'customer' || payer.profile === null) return NO_FRAUD
-  let amountMinor = 0n
-  for (const posting of command.postings) {
-    if (posting.debit === payer.id) amountMinor += posting.amount
-  }
-  const verdict = assessTransaction({
-    rules: state.rules,
-    amountMinor,
-    currency: payer.currency,
-    occurredAt: command.occurredAt,
-    profile: payer.profile,
-  })
-  recordActivity(payer.profile, command.occurredAt, amountMinor)
-  payer.profileChanged = true
-  effects.accounts.add(payer)
-  return verdict
-}
-
 /** Decides post, exchange and authorize; also a held transaction's second look at its release (then without fraud). */
 export const decidePostings = (
   state: LedgerState,
@@ -237,8 +207,11 @@ export const decidePostings = (
   options: { readonly withFraud: boolean },
 ): DecisionResult => {
   const { command } = subject
-  const finish = (result: DecisionResult, verdict: FraudVerdict = NO_FRAUD): DecisionResult => {
+  let look: FraudLook | null = null
+  const finish = (result: DecisionResult): DecisionResult => {
+    const { verdict } = look ?? { verdict: NO_FRAUD }
     const decision = decided(state, effects, subject, { ...result, rules: verdict.hits })
+    if (look !== null) noteOutcome(effects, look, command, result.status)
     if (verdict.action !== 'none') {
       const account = command.postings[0]!.debit
       effects.alerts.push({ index: decision.index, decision, kind: 'rules', action: verdict.action, account })
@@ -247,18 +220,19 @@ export const decidePostings = (
   }
   const refused = refusalOfAccounts(state, command.kind, command.postings) ?? refusalOfCard(state, command)
   if (refused !== null) return finish({ status: 'rejected', reason: refused })
-  const verdict = options.withFraud ? assess(state, effects, command) : NO_FRAUD
-  if (verdict.action === 'reject') return finish({ status: 'rejected', reason: 'fraud_rejected' }, verdict)
+  if (options.withFraud) look = lookAtPayer(state, command)
+  const action = look?.verdict.action
+  if (action === 'reject') return finish({ status: 'rejected', reason: 'fraud_rejected' })
   const card = command.card === null ? undefined : state.cards.get(command.card)
   if (card !== undefined && overflowsCard(card, command.postings)) {
-    return finish({ status: 'rejected', reason: 'balance_overflow' }, verdict)
+    return finish({ status: 'rejected', reason: 'balance_overflow' })
   }
-  if (verdict.action === 'hold') return finish(holdForReview(state, effects, subject), verdict)
-  if (command.kind === 'authorize') return finish(authorize(state, effects, subject), verdict)
+  if (action === 'hold') return finish(holdForReview(state, effects, subject))
+  if (command.kind === 'authorize') return finish(authorize(state, effects, subject))
   const posted = postAll(state, effects, command.postings, POSTING)
-  if (typeof posted === 'string') return finish({ status: 'rejected', reason: posted }, verdict)
+  if (typeof posted === 'string') return finish({ status: 'rejected', reason: posted })
   spendOnCard(state, effects, command)
-  return finish({ status: 'applied', postings: posted }, verdict)
+  return finish({ status: 'applied', postings: posted })
 }
 
 const spendOnCard = (state: LedgerState, effects: BatchEffects, command: TransactionCommand): void => {

@@ -13,7 +13,7 @@ const MONTH = { bucketMs: DAY_MS, buckets: 31, columns: 6 }
 /** Columns of all three windows. */
 export const COUNT = 0
 export const SUM = 1
-/** Payments that were refused. */
+/** Of them those that were refused. */
 export const DECLINED = 2
 /** Of day and month: what came in, minor units. */
 export const RECEIVED = 3
@@ -48,7 +48,7 @@ export interface Payment {
   readonly counterparty: number | null
   readonly country: number
   readonly isNewCounterparty: boolean
-  /** Refused payments count as tries; they change neither habits nor acquaintances. */
+  /** Refused payments are counted as tries; they change neither habits nor acquaintances. */
   readonly isDeclined: boolean
 }
 
@@ -76,12 +76,9 @@ export const notePayment = (payer: PayerState, payment: Payment): void => {
   for (const window of [payer.hour, payer.day, payer.month]) {
     const start = place(window, at)
     if (start < 0) continue
-    if (isDeclined) {
-      addAt(window, start + DECLINED, 1)
-      continue
-    }
     addAt(window, start + COUNT, 1)
     addAt(window, start + SUM, amount)
+    if (isDeclined) addAt(window, start + DECLINED, 1)
     if (window !== payer.month) continue
     if (isUnusual(payer, amount)) addAt(window, start + UNUSUAL, 1)
     if (payment.isNewCounterparty) addAt(window, start + NEW_COUNTERPARTIES, 1)
@@ -109,15 +106,16 @@ export const countryNumber = (country: string | null): number => {
   return (country.charCodeAt(0) - 65) * 26 + country.charCodeAt(1) - 64
 }
 
-const ENCODING_VERSION = 1
+/** First byte of encodePayer; 1 was a profile of two windows. */
+export const PAYER_VERSION = 2
 const writer = new ByteWriter()
 
 /**
- * Bytes of a payer: version 1; windows (hour, day, month), habit, acquaintances, feedback, first and last time + 1, country.
+ * Bytes of a payer: version 2; windows (hour, day, month), habit, acquaintances, feedback, first and last time + 1, country.
  * About 60 bytes after one payment, 400 after a busy month; never more than 6 KiB.
  */
 export const encodePayer = (payer: PayerState): Buffer => {
-  writer.byte(ENCODING_VERSION)
+  writer.byte(PAYER_VERSION)
   for (const window of [payer.hour, payer.day, payer.month]) writeWindow(window, writer)
   writeHabit(payer.habit, writer)
   writeAcquaintances(payer.met, writer)
@@ -130,7 +128,7 @@ export const encodePayer = (payer: PayerState): Buffer => {
 export const decodePayer = (bytes: Uint8Array): PayerState => {
   const reader = new ByteReader(bytes)
   const version = reader.byte()
-  if (version !== ENCODING_VERSION) throw new Error(`payer state: unknown version ${version}`)
+  if (version !== PAYER_VERSION) throw new Error(`payer state: unknown version ${version}`)
   const payer: PayerState = {
     hour: readWindow(HOUR, reader),
     day: readWindow(DAY, reader),

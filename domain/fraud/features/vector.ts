@@ -117,7 +117,9 @@ const accountActivity = (values: FeatureValues, { account, amount, at }: Feature
   values.account_count_30d = total(account.month, at, COUNT, 30) + 1
   values.account_sum_30d = sumWith(total(account.month, at, SUM, 30), amount)
   values.account_declined_1d = total(account.day, at, DECLINED, 24)
-  values.account_declined_percent_7d = shareOf(total(account.month, at, DECLINED, 7), values.account_count_7d)
+  values.account_declined_percent_7d = Math.floor(
+    (total(account.month, at, DECLINED, 7) * 100) / values.account_count_7d,
+  )
   values.account_received_1d = total(account.day, at, RECEIVED, 24)
   values.account_out_in_percent_1d =
     values.account_received_1d === 0 ? 0 : percentOf(values.account_sum_1d, values.account_received_1d)

@@ -1,0 +1,67 @@
+/** The fraud stage of deciding a transaction: the payer is looked at before the money moves, and the payment noted once its outcome is known. */
+import { assessTransaction } from '../fraud/assess.ts'
+import { isKnown, nameHash } from '../fraud/features/acquaintances.ts'
+import { countryNumber, notePayment } from '../fraud/features/payer.ts'
+import { type AccountProfile, payerOf } from '../fraud/profile.ts'
+import type { RuleHit } from '../fraud/rules.ts'
+import type { TransactionCommand } from '../transactions/command.ts'
+import type { TransactionStatus } from '../transactions/outcomes.ts'
+import type { AccountState, BatchEffects, LedgerState } from './state.ts'
+
+export interface FraudVerdict {
+  readonly action: 'none' | 'alert' | 'hold' | 'reject'
+  readonly hits: readonly RuleHit[]
+}
+
+/** A transaction that was looked at. */
+export interface FraudLook {
+  readonly verdict: FraudVerdict
+  readonly payer: AccountState
+  /** What the payer pays, minor units. */
+  readonly amountMinor: bigint
+}
+
+export const NO_FRAUD: FraudVerdict = Object.freeze({ action: 'none', hits: Object.freeze([]) })
+
+/** Looks at the payer (the first debit account, where it is a customer's); null where there is nobody to look at. Changes nothing. */
+export const lookAtPayer = (state: LedgerState, command: TransactionCommand): FraudLook | null => {
+  const payer = state.accounts.get(command.postings[0]!.debit)!
+  if (payer.accountClass !== 'customer' || payer.profile === null) return null
+  let amountMinor = 0n
+  for (const posting of command.postings) {
+    if (posting.debit === payer.id) amountMinor += posting.amount
+  }
+  const verdict = assessTransaction({
+    rules: state.rules,
+    amountMinor,
+    currency: payer.currency,
+    occurredAt: command.occurredAt,
+    profile: payer.profile,
+  })
+  return { verdict, payer, amountMinor }
+}
+
+/** Notes a payment that was looked at in the payer's profile. */
+export const noteOutcome = (
+  effects: BatchEffects,
+  { payer, amountMinor }: FraudLook,
+  command: TransactionCommand,
+  status: TransactionStatus,
+): void => {
+  const known = payerOf(payer.profile as AccountProfile)
+  const counterparty = nameHash(counterpartyOf(command))
+  notePayment(known, {
+    amount: Number(amountMinor),
+    at: command.occurredAt,
+    counterparty,
+    country: countryNumber(command.country),
+    isNewCounterparty: !isKnown(known.met, command.occurredAt, counterparty),
+    isDeclined: status === 'rejected',
+  })
+  payer.profileChanged = true
+  effects.accounts.add(payer)
+}
+
+/** Who is paid, as precisely as the record says it. */
+const counterpartyOf = ({ terminal, merchant, postings }: TransactionCommand): string =>
+  terminal ?? merchant ?? postings[0]!.credit
