@@ -132,6 +132,7 @@ const watchOthers = (
 ): (() => void) =>
   watchLostMembers({
     everyMs: LOST_MEMBERS_EVERY_MS,
+    self: shared.holder,
     read: () => readLostMembers(shared.pool, configuration.ledger.clusterId),
     remove: async ({ memberId, holder }) => {
       const [wasThere] = await Promise.all([processor.removeMember(memberId), endLeases(shared.pool, holder)])

@@ -149,6 +149,29 @@ describe('the group', () => {
     )
   })
 
+  it('lets go of what it had before the next one takes it, however long that takes', async () => {
+    const topic = await freshTopic('slow-release', 2)
+    const events: string[] = []
+    const first = testConsumer([topic], {
+      async release() {
+        await new Promise((resolve) => setTimeout(resolve, 600))
+        events.push('released')
+      },
+    })
+    const second = testConsumer([topic], {
+      async claim(assignment) {
+        events.push('claimed by the next')
+        return new Map(assignment.map(({ partition }) => [`${topic}:${partition}`, 0n]))
+      },
+    })
+    await first.consumer.start()
+    await until(() => first.consumer.status().reading.length === 2)
+    await second.consumer.start()
+    await until(() => second.consumer.status().reading.length === 1)
+    expect(events.slice(0, 2)).toEqual(['released', 'claimed by the next'])
+    await Promise.all([first.consumer.stop(), second.consumer.stop()])
+  })
+
   it('a claim that fails leaves, joins again and claims again', async () => {
     const topic = await freshTopic('failing')
     await produce(topic, 10)

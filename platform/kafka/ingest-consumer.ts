@@ -28,6 +28,8 @@ const FETCH_BYTES_PER_PARTITION = 256 * 1024
 const RESTART_PAUSE_MS = { first: 250, most: 5_000 }
 const DRAIN_TIMEOUT_MS = 2_000
 const LEAVE_TIMEOUT_MS = 2_800
+/** How long joining waits for what is in flight; meanwhile there is no heartbeat. */
+const RELEASE_WAIT_MS = 1_000
 const REMOVE_TIMEOUT_MS = 2_000
 
 export class IngestConsumer {
@@ -172,7 +174,7 @@ export class IngestConsumer {
     const consumer = options.kafka.consumer({
       groupId: options.groupId,
       partitionAssigners: assignersFor({
-        joining: (group) => {
+        joining: async (group) => {
           if (this.#consumer !== consumer) return
           // Without an id again: the group has removed it.
           if (this.#group === group && group.memberId === null) this.#patience.removed()
@@ -182,6 +184,9 @@ export class IngestConsumer {
           this.#group = group
           this.#lastGroup = group
           this.#lose()
+          // The next owner ends the session of one that has not let go, and with it the batch in flight.
+          const releaseMs = Math.min(sessionTimeoutMs / 2, RELEASE_WAIT_MS)
+          await within(this.#transition, releaseMs, 'releasing before joining').catch(() => undefined)
         },
         deliver: (batch) => this.#consumer === consumer && this.#partitions.deliver(batch),
         positionOutOfRange: (topic, partition) => {

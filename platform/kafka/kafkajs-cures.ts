@@ -47,8 +47,8 @@ export interface ConsumerGroupInternals {
 
 /** Takes what a consumer fetches, directly and synchronously. Given to a consumer by `assignersFor`. */
 export interface FetchSink {
-  /** The group is about to be joined (again): what was assigned is no longer. */
-  joining(group: ConsumerGroupInternals): void
+  /** The group is about to be joined (again): what was assigned is no longer. Joining waits for it, so it must be bounded. */
+  joining(group: ConsumerGroupInternals): Promise<void>
   /**
    * One partition's part of a fetch, also when it is empty. Must not throw. True where the client's position may advance
    * behind it; false where the batch is refused (of an older assignment, or the sink has seeked).
@@ -191,9 +191,9 @@ function patchPrototypes(): void {
   const ConnectionPool = require('kafkajs/src/network/connectionPool') as { prototype: Prototype }
   const RequestQueue = require('kafkajs/src/network/requestQueue') as { prototype: Prototype }
   patch<GroupWithPrivates, [], Promise<void>>(ConsumerGroup.prototype, 'joinAndSync', (original) => {
-    return function () {
-      sinkOf(this)?.joining(this)
-      return original.call(this)
+    return async function () {
+      await sinkOf(this)?.joining(this)
+      await original.call(this)
     }
   })
   patch<GroupWithPrivates, [TopicPartition], Promise<void>>(

@@ -48,7 +48,8 @@ export const balanceSinkOf = (
       await decoder.prepare(writers)
       const rows = [...balances.values()].map(rowOf)
       const { sequence, recordedAtMs } = batch
-      options.onApplied?.(await writer.applyBalances(rows, { sequence, recordedAtMs }), rows.length)
+      const result = await writer.applyBalances(rows, { sequence, recordedAtMs })
+      options.onApplied?.(result, rows.length)
     },
     touch: async () => {
       await writer.touch()

@@ -12,6 +12,7 @@ const watch = async (looks: (string[] | Error)[], removals: (Error | 'not yet')[
   let read = 0
   const stop = watchLostMembers({
     everyMs: 1,
+    self: "me's process",
     read: async () => {
       const look = looks[read++]!
       if (look instanceof Error) throw look
@@ -49,6 +50,10 @@ it('removes one that is lost at two looks in a row, once', async () => {
 
 it('forgives one that is back at the next look', async () => {
   expect(await watch([['a'], [], ['a'], []])).toMatchObject({ removed: [] })
+})
+
+it('leaves itself alone', async () => {
+  expect(await watch([['me'], ['me'], ['me']])).toMatchObject({ removed: [] })
 })
 
 it('starts anew after an outage: then everybody has lost the session', async () => {

@@ -9,6 +9,8 @@ import type { Clock } from '#platform/time/clock.ts'
 
 export interface LostMembersOptions {
   readonly everyMs: number
+  /** This process, which is not dead. */
+  readonly self: string
   /** Members whose database session is gone. */
   readonly read: () => Promise<readonly LostMember[]>
   /** Has the others go on without one. @returns whether that is done; else it is tried again */
@@ -25,7 +27,7 @@ export const watchLostMembers = (options: LostMembersOptions): (() => void) => {
   let isStopped = false
 
   const look = async (): Promise<void> => {
-    const lost = await options.read()
+    const lost = (await options.read()).filter(({ holder }) => holder !== options.self)
     const ids = new Set(lost.map(({ memberId }) => memberId))
     for (const id of dealtWith) if (!ids.has(id)) dealtWith.delete(id)
     // Twice in a row: one whose session was only cut notices, leaves by itself and joins anew.

@@ -8,7 +8,7 @@ import type { JoinAnswer } from './groups.ts'
 import type { FetchAnswer, LogEntry } from './log.ts'
 
 interface Sink {
-  joining(group: unknown): void
+  joining(group: unknown): Promise<void>
   deliver(batch: unknown): boolean
   positionOutOfRange(topic: string, partition: number): void
 }
@@ -153,7 +153,10 @@ export class SimulatedConsumer {
   private async join(): Promise<void> {
     this.positions = new Map()
     this.paused.clear()
-    this.sink.joining(this.internals())
+    const released = this.sink.joining(this.internals())
+    // Bounded: in every other run what is in flight takes longer, so that there are two owners at a time.
+    if (this.place.scheduler.seed % 2 === 1) await released
+    if (this.isStopped) return
     const { memberId } = this
     const group = this.place.group(this.config.groupId)
     const joined = await this.connection.request<JoinAnswer>('JoinGroup', (answer) =>

@@ -24,6 +24,7 @@ export const START_MS = 1_700_000_000_000
 const RECENT_MAX = 400
 
 export class Scheduler {
+  readonly seed: number
   readonly random: Random
   nowMs = 0
   steps = 0
@@ -41,6 +42,7 @@ export class Scheduler {
   onTrace: ((line: string) => void) | null = null
 
   constructor(seed: number) {
+    this.seed = seed
     this.random = makeRandom(seed)
   }
 
