@@ -7,7 +7,7 @@ import { makeIngestGateway } from '#api/gateway/ingest-gateway.ts'
 import { OutcomeWaiter } from '#api/gateway/outcome-waiter.ts'
 import { PositionWaiter } from '#api/gateway/position-waiter.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
-import { UnreachableError } from '#platform/errors.ts'
+import { listenError } from '#platform/http/listen-error.ts'
 import { KafkaAdmin } from '#platform/kafka/admin.ts'
 import { makeKafka } from '#platform/kafka/client.ts'
 import { BatchingProducer } from '#platform/kafka/producer.ts'
@@ -44,8 +44,8 @@ const SEND_TIMEOUT_MS = 8000
 /**
  * Starts the API.
  *
- * @throws UnreachableError where Postgres or the brokers don't answer, or the port is taken; ConfigurationError where the
- *   ledger's tables or topics aren't there. Redis may be away.
+ * @throws UnreachableError where Postgres or the brokers don't answer; ConfigurationError where the ledger's tables or topics
+ *   aren't there, or the port is taken (`address_unavailable`). Redis may be away.
  */
 export async function startApi(options: {
   configuration: Configuration
@@ -66,7 +66,7 @@ export async function startApi(options: {
     closers.push(() => drain(app))
     const { host, port } = configuration.api
     const url = await app.listen({ host, port }).catch((cause: unknown) => {
-      throw new UnreachableError('api', `can't listen on ${host}:${port}`, { cause })
+      throw listenError({ host, port, setting: 'API_HOST and API_PORT' }, cause)
     })
     return { url, app, close }
   } catch (error) {

@@ -20,8 +20,8 @@ export class OperatingError extends Error {
 
 /** Bad configuration or usage: start-up stops (exit code 2). The message says what was expected and what was found. */
 export class ConfigurationError extends OperatingError {
-  constructor(message: string, options: { cause?: unknown } = {}) {
-    super('configuration_invalid', message, options)
+  constructor(message: string, options: { cause?: unknown; code?: string } = {}) {
+    super(options.code ?? 'configuration_invalid', message, options)
     this.name = 'ConfigurationError'
   }
 }

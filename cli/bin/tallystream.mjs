@@ -5,7 +5,7 @@
  * `doctor` works before anything is installed.
  */
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -14,6 +14,25 @@ const NODE_MAJOR = 24
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 const ownNode = join(root, 'node_modules', 'node', 'bin', 'node')
 const main = join(root, 'cli', 'main.ts')
+
+const readJson = (...path) => JSON.parse(readFileSync(join(root, ...path), 'utf8'))
+
+/** The packages that are missing or of another version than package.json wants, as after a `git pull`; null where all are there. */
+function describeStale() {
+  const stale = []
+  for (const [name, wanted] of Object.entries(readJson('package.json').dependencies)) {
+    let found = 'none'
+    try {
+      found = readJson('node_modules', name, 'package.json').version
+    } catch {
+      // Said below.
+    }
+    if (found !== wanted) stale.push(`${name} ${wanted} (found ${found})`)
+  }
+  if (stale.length === 0) return null
+  const more = stale.length > 3 ? `, and ${stale.length - 3} more` : ''
+  return `${stale.slice(0, 3).join(', ')}${more}`
+}
 
 function giveUp(message) {
   process.stderr.write(`tallystream: ${message}\n`)
@@ -43,12 +62,18 @@ async function examineBare() {
   process.exitCode = exitCode
 }
 
-if (!existsSync(join(root, 'node_modules', 'commander'))) {
+const isInstalled = existsSync(join(root, 'node_modules', 'commander'))
+const stale = isInstalled ? describeStale() : null
+
+if (!isInstalled) {
   if (process.argv[2] === 'doctor') await examineBare()
   else
     giveUp(
       `the packages are not installed. Run in ${root}: make install   (make demo does that too; make doctor says what else is missing)`,
     )
+} else if (stale !== null) {
+  if (process.argv[2] === 'doctor') await examineBare()
+  else giveUp(`the installed packages are not those of this version: ${stale}. Run in ${root}: make install`)
 } else if (Number(process.versions.node.split('.')[0]) >= NODE_MAJOR) {
   await import(main)
 } else if (existsSync(ownNode)) {

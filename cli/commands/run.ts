@@ -40,6 +40,16 @@ export function registerRun(program: Command): void {
         redactText: maskCardNumbers,
       })
       const metrics = makeEngineMetrics()
+      // First, so that one that can't be watched takes no partitions from those that can.
+      let ready = (): boolean => false
+      const server = await serveMetrics({
+        host: configuration.api.host,
+        port: configuration.api.metricsPort,
+        registry: metrics.registry,
+        ready: () => ready(),
+      })
+      context.onClose(() => server.close())
+      logger.info({ url: server.url }, 'metrics and health')
       const pipeline = await startPipeline({
         configuration,
         roles:
@@ -52,14 +62,7 @@ export function registerRun(program: Command): void {
         },
       })
       context.onClose(() => pipeline.stop())
-      const server = await serveMetrics({
-        host: configuration.api.host,
-        port: configuration.api.metricsPort,
-        registry: metrics.registry,
-        ready: () => pipeline.ready(),
-      })
-      context.onClose(() => server.close())
-      logger.info({ url: server.url }, 'metrics and health')
+      ready = () => pipeline.ready()
       await Promise.race([context.untilStopped(), pipeline.ended])
       return { json: { stopped: true }, text: 'stopped' }
     },

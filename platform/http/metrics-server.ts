@@ -2,7 +2,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Registry } from 'prom-client'
-import { UnreachableError } from '#platform/errors.ts'
+import { listenError } from './listen-error.ts'
 
 export interface MetricsServer {
   /** Base address, with the port that was found. */
@@ -10,7 +10,7 @@ export interface MetricsServer {
   close(): Promise<void>
 }
 
-/** Serves until closed. @param options.port 0 = any free one. @throws UnreachableError where the port is taken */
+/** Serves until closed. @param options.port 0 = any free one. @throws ConfigurationError `address_unavailable` where the port is taken */
 export const serveMetrics = async (options: {
   readonly host: string
   readonly port: number
@@ -39,11 +39,7 @@ export const serveMetrics = async (options: {
   })
   server.requestTimeout = 5_000
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) =>
-      reject(
-        new UnreachableError('metrics', `can't listen on ${options.host}:${options.port}`, { cause: error }),
-      ),
-    )
+    server.once('error', (error) => reject(listenError({ ...options, setting: 'METRICS_PORT' }, error)))
     server.listen(options.port, options.host, resolve)
   })
   const { port } = server.address() as AddressInfo
