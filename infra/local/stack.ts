@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } fro
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { OnProgress } from '#infra/local/downloads.ts'
+import { withFolderLock } from '#infra/local/folder-lock.ts'
 import { findFreePorts, waitUntilFree } from '#infra/local/ports.ts'
 import { identify, isAlive, launch, signalProcess, terminate } from '#infra/local/processes.ts'
 import { kafkaService } from '#infra/local/services/kafka.ts'
@@ -26,7 +27,6 @@ import {
   type StackEndpoints,
   type StackState,
   serviceNames,
-  withFolderLock,
   writeState,
 } from '#infra/local/state.ts'
 import { OperatingError } from '#platform/errors.ts'

@@ -1,12 +1,9 @@
-/** What a stack's folder remembers: which processes are ours, their ports and addresses. Plus the lock that keeps two starts apart. */
+/** What a stack's folder remembers: which processes are ours, their ports and addresses. */
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import type { OnProgress } from '#infra/local/downloads.ts'
-import { identify, isAlive, type ProcessIdentity } from '#infra/local/processes.ts'
-import { OperatingError } from '#platform/errors.ts'
+import { isAlive, type ProcessIdentity } from '#infra/local/processes.ts'
 
 export const serviceNames = ['kafka', 'registry', 'postgres', 'redis'] as const
 export type ServiceName = (typeof serviceNames)[number]
@@ -69,55 +66,4 @@ export function readRunningEndpoints(folder = defaultStackFolder): StackEndpoint
   const records = Object.values(readState(folder)?.services ?? {}).filter((record) => isAlive(record.process))
   if (records.length === 0) return undefined
   return Object.assign({}, ...records.map((record) => record.endpoints)) as StackEndpoints
-}
-
-/** Runs `action` while no other process of ours does the same in this folder. Waits for it, at most `timeoutMs`. */
-export async function withFolderLock<Result>(
-  folder: string,
-  options: { timeoutMs: number; onProgress: OnProgress; signal?: AbortSignal | undefined },
-  action: () => Promise<Result>,
-): Promise<Result> {
-  mkdirSync(folder, { recursive: true })
-  const lockFile = join(folder, 'lock.json')
-  const deadline = performance.now() + options.timeoutMs
-  let told = false
-  while (!tryLock(lockFile)) {
-    const holder = readLock(lockFile)
-    if (holder === undefined || !isAlive(holder)) {
-      rmSync(lockFile, { force: true })
-      continue
-    }
-    if (!told) options.onProgress(`waiting for process ${holder.pid}, which starts or stops this stack`)
-    told = true
-    if (performance.now() >= deadline) {
-      throw new OperatingError(
-        'stack_locked',
-        `Process ${holder.pid} still starts or stops the stack in ${folder}`,
-      )
-    }
-    await sleep(100, undefined, { signal: options.signal })
-  }
-  try {
-    return await action()
-  } finally {
-    rmSync(lockFile, { force: true })
-  }
-}
-
-function tryLock(lockFile: string): boolean {
-  try {
-    writeFileSync(lockFile, JSON.stringify(identify(process.pid)), { flag: 'wx' })
-    return true
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
-    throw error
-  }
-}
-
-function readLock(lockFile: string): ProcessIdentity | undefined {
-  try {
-    return JSON.parse(readFileSync(lockFile, 'utf8')) as ProcessIdentity
-  } catch {
-    return undefined
-  }
 }
