@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { TransactionCommand } from '../transactions/command.ts'
-import type { LedgerInput } from './inputs.ts'
+import type { LedgerInput, TickInput } from './inputs.ts'
 import {
   account,
   external,
@@ -111,7 +111,8 @@ const transactionOf = (
 
 type Step =
   | { do: 'transaction'; changes: Partial<TransactionCommand> }
-  | { do: 'tick'; at: number }
+  /** `behind`: so many records further on the backlog ended when it was made; 0 = there was none. */
+  | { do: 'tick'; at: number; behind: number }
   | { do: 'freeze' | 'unfreeze'; account: string }
   | { do: 'review'; id: string; decision: 'release' | 'decline' }
   | { do: 'rule'; threshold: bigint }
@@ -120,7 +121,12 @@ type DrawnStep = Exclude<Step, { do: 'transaction' }> | { do: 'drawn'; drawn: Dr
 
 const drawnStep: fc.Arbitrary<DrawnStep> = fc.oneof(
   { weight: 14, arbitrary: drawnTransaction.map((drawn): DrawnStep => ({ do: 'drawn', drawn })) },
-  { weight: 1, arbitrary: fc.integer({ min: 1, max: 60 }).map((at): DrawnStep => ({ do: 'tick', at })) },
+  {
+    weight: 2,
+    arbitrary: fc
+      .record({ at: fc.integer({ min: 1, max: 60 }), behind: fc.constantFrom(0, 0, 3, 8, 15) })
+      .map((drawn): DrawnStep => ({ do: 'tick', ...drawn })),
+  },
   {
     weight: 1,
     arbitrary: fc
@@ -150,7 +156,7 @@ const inputOf = (made: Step): LedgerInput => {
     case 'transaction':
       return transaction(made.changes)
     case 'tick':
-      return tick(START_MS + made.at * 1_000)
+      return behind(tick(START_MS + made.at * 1_000), made.behind)
     case 'review':
       return review(made.id, made.decision)
     case 'rule':
@@ -174,6 +180,11 @@ const inputOf = (made: Step): LedgerInput => {
     default:
       return account(made.account, { action: made.do })
   }
+}
+
+const behind = (made: TickInput, records: number): TickInput => {
+  const ends = [{ topic: 'transactions', partition: 0, end: made.offset + BigInt(records) }]
+  return records === 0 ? made : { ...made, tick: { ...made.tick, ends } }
 }
 
 const history = fc.array(drawnStep, { maxLength: 100, size: 'max' }).map((drawn) => {
@@ -292,12 +303,37 @@ describe('any history', () => {
   it('expires the same whatever number of expiries a batch may hold', () => {
     fc.assert(
       fc.property(history, cuts, fc.integer({ min: 1, max: 3 }), (steps, sizes, expiriesMax) => {
-        const expired = (ledger: MemoryLedger) =>
-          ledger.decisions.filter((d) => d.status === 'expired').map((d) => d.command.id)
-        expect(expired(run(steps, sizes, expiriesMax))).toEqual(expired(run(steps)))
+        const [cut, whole] = [run(steps, sizes, expiriesMax), run(steps)]
+        expect(told(cut)).toEqual(told(whole))
+        expect(balances(cut)).toEqual(balances(whole))
       }),
-      { numRuns: 200 },
+      { numRuns: 300 },
     )
+  })
+
+  it('expires each hold at its own time where several times come at once', () => {
+    const authorize = (id: string, seconds: number) =>
+      transaction({ id, kind: 'authorize', expiresAt: START_MS + seconds * 1_000 })
+    const holds = [authorize('a', 8), authorize('b', 9), authorize('c', 10), authorize('d', 20)]
+    const inputs = [
+      ...opening(),
+      ...holds,
+      // All of them wait for the second record behind them.
+      ...[10, 20, 30].map((seconds, place) => behind(tick(START_MS + seconds * 1_000), 5 - place)),
+      ...['e', 'f', 'g', 'h'].map((id) => transaction({ id })),
+    ]
+    for (const expiriesMax of [1, 2, 3, 2_000]) {
+      const ledger = new MemoryLedger({ expiriesMax })
+      ledger.apply(inputs)
+      const expiries = ledger.decisions.filter((d) => d.status === 'expired')
+      expect(expiries.map((d) => `${d.command.id} ${(d.recordedAt - START_MS) / 1_000}`)).toEqual([
+        'a 10',
+        'b 10',
+        'c 10',
+        'd 20',
+      ])
+      expect(ledger.time.nowMs).toBe(START_MS + 30_000)
+    }
   })
 
   it('changes nothing when all its transactions come again', () => {

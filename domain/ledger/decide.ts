@@ -2,11 +2,11 @@
  * Deciding a batch: state in, effects out, nothing else. What is decided depends on the order of the inputs alone,
  * never on where batches are cut.
  */
-import { addTick, advance } from '../time/pending-ticks.ts'
+import { addTick, advance, applyDue, putBack } from '../time/pending-ticks.ts'
 import { decideCommand } from './commands.ts'
 import { addDeadLetter } from './dead-letters.ts'
 import { expireDue } from './expiry.ts'
-import type { LedgerInput, TickInput } from './inputs.ts'
+import type { InputPosition, LedgerInput, TickInput } from './inputs.ts'
 import { decideAccount, decideCard, decideRule } from './reference.ts'
 import { decideReview } from './reviews.ts'
 import { type BatchEffects, emptyEffects, type LedgerState } from './state.ts'
@@ -18,11 +18,7 @@ import { decideTransaction } from './transactions.ts'
  */
 export const decideBatch = (state: LedgerState, inputs: readonly LedgerInput[]): BatchEffects => {
   const effects = emptyEffects()
-  if (state.expiring) {
-    const done = expireDue(state, effects, { topic: 'ticks', partition: 0, offset: -1n })
-    state.expiring = !done
-    if (!done) return finished(state, effects)
-  }
+  if (state.expiring && !goOnExpiring(state, effects)) return finished(state, effects)
   for (const input of inputs) {
     decideInput(state, effects, input)
     effects.consumed += 1
@@ -69,12 +65,29 @@ const passTime = (state: LedgerState, effects: BatchEffects, input: LedgerInput)
   const next = input.offset + 1n
   state.positions.set(partition, next)
   const times = input.type === 'tick' ? takeTick(state, input) : advance(state.time, partition, next)
-  for (const time of times) {
+  return applyTimes(state, effects, times, input)
+}
+
+/** What an earlier batch had no room for, at the time that it had come to; then the times that had to wait for that. */
+const goOnExpiring = (state: LedgerState, effects: BatchEffects): boolean => {
+  const position = { topic: 'ticks', partition: 0, offset: -1n }
+  state.expiring = !expireDue(state, effects, position)
+  return !state.expiring && applyTimes(state, effects, applyDue(state.time), position)
+}
+
+/** Lets times come one after the other. @returns false where the batch must end: the later ones wait for the next one */
+const applyTimes = (
+  state: LedgerState,
+  effects: BatchEffects,
+  times: readonly number[],
+  position: InputPosition,
+): boolean => {
+  for (const [place, time] of times.entries()) {
     state.time.nowMs = time
-    state.expiring = !expireDue(state, effects, input)
-    // Later times of the same advance need what this one leaves: they are applied by being the same or older than now.
+    state.expiring = !expireDue(state, effects, position)
     if (state.expiring) {
-      state.time.nowMs = times.at(-1)!
+      // What is left expires at this time, wherever batches are cut.
+      putBack(state.time, times.slice(place + 1))
       return false
     }
   }

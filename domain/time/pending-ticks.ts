@@ -109,8 +109,13 @@ export const appliesBy = (state: TickState, reached: ReadonlyMap<string, bigint>
   return true
 }
 
-/** Applies pending ticks from the oldest on, as long as nothing is open. */
-const applyDue = (state: TickState): number[] => {
+/** Puts times that were to apply back before all others, with nothing left to wait for: `applyDue` gives them again. */
+export const putBack = (state: TickState, times: readonly number[]): void => {
+  state.pending.unshift(...times.map((time) => ({ time, open: new Map<string, bigint>() })))
+}
+
+/** Applies pending ticks from the oldest on, as long as nothing is open. @returns their times, in order */
+export const applyDue = (state: TickState): number[] => {
   let times: number[] | null = null
   for (let first = state.pending[0]; first !== undefined; first = state.pending[0]) {
     settle(state, first)
