@@ -11,7 +11,7 @@ export const exitCodes = { ok: 0, difference: 1, usage: 2, unreachable: 3 } as c
 /** How long closing may take before the process ends anyway. */
 const CLOSE_TIMEOUT_MS = 20_000
 /** What is left then (a client that goes on trying to connect) may not keep a command that has ended. */
-const LINGER_MAX_MS = 2_000
+const LINGER_MAX_MS = 300
 /** A Ctrl-C reaches every process of the terminal, and wrappers (npx, make) pass it on once more: so close together, two are one. */
 const SAME_SIGNAL_MS = 500
 

@@ -25,7 +25,7 @@ import { noteIncident } from '#platform/postgres/positions.ts'
 import { BalanceCacheWriter } from '#platform/redis/balance-cache-writer.ts'
 import { closeRedis, openRedis } from '#platform/redis/client.ts'
 import { type Contracts, encodeAtOf, encoderOf, frameSchemaIds } from '#platform/schema-registry/contracts.ts'
-import { systemClock } from '#platform/time/clock.ts'
+import { atMost, systemClock } from '#platform/time/clock.ts'
 import { INGEST_TOPICS, TOPICS } from '#schemas/topics.ts'
 import { openArchiver } from './archive/open-archiver.ts'
 import { makeChunkDecoder } from './ingest/chunk-decoder.ts'
@@ -74,6 +74,8 @@ const CACHED_ACCOUNTS_MAX = 200_000
 const LEASE_MS = { publisher: 2_000, ticker: 3_000 }
 const TICK_INTERVAL_MS = 1_000
 const LAG_EVERY_MS = 1_000
+/** Of the 5 s that an end may take: for the parts, whose own bounds are below this, and for what they share. */
+const STOP_MS = { parts: 4_000, shared: 600 }
 const POSITIONS_EVERY_MS = 5_000
 const LOST_MEMBERS_EVERY_MS = 200
 
@@ -93,17 +95,24 @@ export const startPipeline = async (options: PipelineOptions): Promise<Pipeline>
     shared.onClose(watchOthers(processor, options, shared))
   }
   const upkeep = startUpkeep({ ...options, holder: shared.holder })
-  shared.onClose(() => upkeep.stop())
   logger.info({ ledger: configuration.ledger.name, roles: options.roles }, 'started')
   const ended = Promise.race(parts.map((part) => part.run()))
   return {
     ready: () => parts.every((part) => part.ready ?? true),
     ended,
     stop: async () => {
-      await Promise.all(parts.map((part) => part.stop()))
-      await shared.close()
+      const stopping = [...parts, upkeep].map((part) => part.stop())
+      await inTime(logger, 'the parts', STOP_MS.parts, Promise.all(stopping))
+      await inTime(logger, 'the connections', STOP_MS.shared, shared.close())
     },
   }
+}
+
+/** Waits for a part of the end, but not for a service that is silent: what is left open ends with the process. */
+const inTime = async (logger: Logger, what: string, ms: number, work: Promise<unknown>): Promise<void> => {
+  const logged = work.catch((error: unknown) => logger.error({ err: error }, `closing ${what} failed`))
+  if (await atMost(systemClock, ms, logged)) return
+  logger.warn({ ms }, `closing ${what} took too long: not waited for`)
 }
 
 /** Lag for metrics, positions for the tools that look at the consumer group. */

@@ -25,14 +25,14 @@ export const pause = (clock: Clock, ms: number): Promise<void> =>
     clock.after(ms, resolve)
   })
 
-/** Settles when the work has, or after `ms` at the latest; how the work ended isn't told. */
-export const atMost = async (clock: Clock, ms: number, work: Promise<unknown>): Promise<void> => {
+/** Settles when the work has, or after `ms` at the latest. @returns whether the work has; how it ended isn't told */
+export const atMost = async (clock: Clock, ms: number, work: Promise<unknown>): Promise<boolean> => {
   let cancel = () => {}
-  const limit = new Promise<void>((resolve) => {
-    cancel = clock.after(ms, resolve)
+  const limit = new Promise<boolean>((resolve) => {
+    cancel = clock.after(ms, () => resolve(false))
   })
-  await Promise.race([work.then(nothing, nothing), limit])
+  const ended = () => true
+  const isDone = await Promise.race([work.then(ended, ended), limit])
   cancel()
+  return isDone
 }
-
-const nothing = (): void => undefined

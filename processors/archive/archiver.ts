@@ -59,8 +59,8 @@ export class Archiver {
   /** Lets the next one take over; what is under way and not stored yet is done again by it. */
   async stop(): Promise<void> {
     this.stopping.abort()
-    await Promise.race([this.done.catch(() => undefined), sleep(3_000, undefined, { ref: false })])
-    await this.options.lease.release()
+    const released = this.done.catch(() => undefined).then(() => this.options.lease.release())
+    await Promise.race([released, sleep(3_000, undefined, { ref: false })])
   }
 
   /**

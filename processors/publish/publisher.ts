@@ -59,8 +59,8 @@ export interface PublisherOptions {
 const ROUND = { batchesMax: 64, bytesMax: 4 * 1024 * 1024 }
 const IDLE_WAIT_MS = { first: 2, most: 25 }
 const RETRY_PAUSE_MS = { first: 50, most: 2_000 }
-const STOP_TIMEOUT_MS = 3_000
-const RENEWAL_WAIT_MS = 500
+/** For the round under way when it is to stop, for closing its producer, and for giving the lease back. */
+const STOP_MS = { round: 2_500, close: 1_000, lease: 500 }
 /** A step (taking over, a round) that takes longer than this loses the lease: its publisher may be cut off from Kafka. */
 const STEP_LEASE_MAX_MS = 5_000
 const NOTE_EVERY_MS = 100
@@ -115,15 +115,19 @@ export class Publisher {
     this.wakeUp?.()
   }
 
-  /** Finishes the transaction under way and lets the next one take over. */
+  /** Finishes the transaction under way and lets the next one take over; within 4 s. */
   async stop(): Promise<void> {
+    const { clock, lease } = this.options
     this.stopping = true
     this.wake()
-    await atMost(this.options.clock, STOP_TIMEOUT_MS, this.done)
-    await this.active?.producer.close()
-    // A renewal that is still under way would take back what is given up.
-    await atMost(this.options.clock, RENEWAL_WAIT_MS, this.renewing)
-    await this.options.lease.release()
+    await atMost(clock, STOP_MS.round, this.done)
+    if (this.active !== null) await atMost(clock, STOP_MS.close, this.active.producer.close())
+    // A renewal that is still under way would take back what is given up. The lease ends by itself, too.
+    await atMost(
+      clock,
+      STOP_MS.lease,
+      this.renewing.then(() => lease.release()),
+    )
   }
 
   private async loop(): Promise<void> {

@@ -19,8 +19,8 @@ const TRIES_IN_PLACE_MAX = 3
 const TAKE_WAIT_MS = 200
 /** Batches' worth of records that may wait for others (`after`) before no more is read of their partitions. */
 const BACKLOG_BATCHES_MAX = 8
-/** For what is under way in the loop when the reader has stopped. */
-const STOP_TIMEOUT_MS = 2_000
+/** For the batches under way when it is to stop, for closing the session, and for what waits for that. */
+const STOP_MS = { drain: 2_500, close: 500, end: 1_000 }
 const RETRY_PAUSE_MS = { first: 20, most: 2_000 }
 
 export class Processor {
@@ -93,13 +93,16 @@ export class Processor {
     await this.landAll()
   }
 
-  /** Finishes the batches in flight, lets go of the partitions and leaves; within 5 s. */
+  /** Finishes the batches in flight, lets go of the partitions and leaves; within 4 s. */
   async stop(): Promise<void> {
+    const { clock } = this.options
     this.stopping = true
-    // Its release waits for the batch in flight. First, since a group that is just being joined would go on assigning partitions.
-    await this.reader?.stop()
-    await atMost(this.options.clock, STOP_TIMEOUT_MS, this.done)
-    await this.sessions.closeAll()
+    // The reader's release waits for the batch in flight.
+    const ending = Promise.all([this.reader?.stop(), this.done])
+    const isDrained = await atMost(clock, STOP_MS.drain, ending)
+    // A ledger that stalls isn't waited for: without the session its batch has failed, and the next owner decides it.
+    await atMost(clock, STOP_MS.close, this.sessions.closeAll())
+    if (!isDrained) await atMost(clock, STOP_MS.end, ending)
   }
 
   /** Records between what was read and the end of each partition that is held here. */
@@ -134,6 +137,8 @@ export class Processor {
     this.reader = reader
     try {
       await reader.start()
+      // Whoever asked for the end has not seen this one.
+      if (this.stopping) await reader.stop()
     } catch (error) {
       // One that could not start is of no further use, but may hold connections: the next step makes another.
       this.reader = null

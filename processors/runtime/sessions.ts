@@ -1,4 +1,5 @@
 /** A processor's session with its ledger: one at a time, opened anew where it broke, and none left open. */
+import { OperatingError } from '#platform/errors.ts'
 import type { LedgerStore } from '#platform/postgres/ledger-store/store.ts'
 
 export class Sessions {
@@ -7,6 +8,7 @@ export class Sessions {
   private current: LedgerStore | null = null
   /** The loop and a claim may need one at the same time, and two would be one that nobody closes. */
   private opening: Promise<LedgerStore> | null = null
+  private isClosed = false
 
   constructor(open: () => Promise<LedgerStore>, onOpened: (session: LedgerStore) => void) {
     this.open = open
@@ -34,13 +36,16 @@ export class Sessions {
     await current?.close()
   }
 
-  /** Closes the session, and one that is just being opened. */
+  /** Closes the session, and one that is just being opened; no other one is opened. */
   async closeAll(): Promise<void> {
+    this.isClosed = true
+    await this.close()
     await this.opening?.catch(() => undefined)
     await this.close()
   }
 
   private async reopen(): Promise<LedgerStore> {
+    if (this.isClosed) throw new OperatingError('processor_stopping', 'the processor is being stopped')
     await this.close()
     const session = await this.open()
     this.current = session

@@ -15,6 +15,7 @@ export interface TickerOptions {
 }
 
 const STOP_TIMEOUT_MS = 2_000
+const LEASE_WAIT_MS = 500
 
 export class Ticker {
   private readonly options: TickerOptions
@@ -36,7 +37,8 @@ export class Ticker {
     this.stopping = true
     this.wakeUp?.()
     await atMost(this.options.clock, STOP_TIMEOUT_MS, this.done)
-    await this.options.lease.release()
+    // A database that stalls isn't waited for: the lease ends by itself.
+    await atMost(this.options.clock, LEASE_WAIT_MS, this.options.lease.release())
   }
 
   private async loop(): Promise<void> {
