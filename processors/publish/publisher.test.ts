@@ -61,9 +61,9 @@ const settled = async (): Promise<void> => {
 }
 
 /** A publisher whose rounds end when `publish` says so. */
-const start = (publish: (last: bigint) => Promise<void>) => {
+const start = (publish: (last: bigint) => Promise<void>, changes: Partial<PublisherOptions> = {}) => {
   const clock = new ManualClock()
-  const seen = { taken: 0, rounds: [] as number[] }
+  const seen = { taken: 0, rounds: [] as number[], published: 0n, incidents: [] as string[] }
   const batches = batchesOf(200)
   const options: PublisherOptions = {
     ledger: 'test',
@@ -74,7 +74,7 @@ const start = (publish: (last: bigint) => Promise<void>) => {
         seen.rounds.push(batchesMax)
         return batches.slice(from, from + batchesMax)
       },
-      readHead: async () => ({ sequence: 200n, tickMs: 0, timeline: 1n, publishedSequence: 0n }),
+      readHead: async () => ({ sequence: 200n, tickMs: 0, timeline: 1n, publishedSequence: seen.published }),
       notePublished: async () => undefined,
     },
     makeProducer: () => ({
@@ -98,10 +98,11 @@ const start = (publish: (last: bigint) => Promise<void>) => {
     logger: { info: () => undefined, warn: () => undefined },
     onPublished: () => undefined,
     onTakeOver: () => undefined,
-    onIncident: () => undefined,
+    onIncident: ({ code }) => void seen.incidents.push(code),
+    ...changes,
   }
   const publisher = new Publisher(options)
-  void publisher.run()
+  publisher.run().catch(() => undefined)
   return { clock, seen, publisher }
 }
 
@@ -128,4 +129,28 @@ test('rounds that fail get smaller until one is done, and grow again', async () 
   const stopped = publisher.stop()
   await clock.advance(5_000)
   await stopped
+})
+
+test('others that publish while a taking over is held up are no loss of position', async () => {
+  let goOn = (): void => undefined
+  const attempts: bigint[] = []
+  const { clock, seen } = start(
+    async (last) => {
+      attempts.push(last)
+    },
+    {
+      lastPublished: () =>
+        new Promise((resolve) => {
+          goOn = () => resolve(undefined)
+        }),
+    },
+  )
+  await clock.advance(0)
+  // Meanwhile another one took over, which fenced this one, and noted what it published.
+  seen.published = 7n
+  goOn()
+  await clock.advance(100)
+  expect(seen.incidents).toEqual([])
+  // Kafka refuses what it sends: it is fenced, and takes over again.
+  expect(attempts.length).toBeGreaterThan(0)
 })

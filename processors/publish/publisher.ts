@@ -192,10 +192,12 @@ export class Publisher {
     const producer = options.makeProducer()
     try {
       await producer.fence()
+      // Before the positions: whoever is held up behind them finds later that others have published, and must not take it for a loss.
+      const { publishedSequence } = await options.store.readHead()
       const committed = await producer.readPosition(publisherGroup(options.topicPrefix, options.ledger))
       const seen = await options.lastPublished?.()
       const head = await options.store.readHead()
-      const sequence = resumeAfter(committed, seen, head)
+      const sequence = resumeAfter(committed, seen, { ...head, publishedSequence })
       options.onTakeOver()
       const positions = { committed: String(committed), seen: String(seen), head: String(head.sequence) }
       options.logger.info({ sequence: String(sequence), ...positions }, 'publishing')
