@@ -95,5 +95,40 @@ describe('the engine', () => {
     await expect.poll(statuses, { timeout: 10_000, interval: 100 }).toEqual(['authorized', 'expired'])
     expect((await fixture.ledger.balances()).get('alice')!.reserved).toBe(0n)
     expect(fixture.incidents).toEqual([])
+    await fixture.stop()
+  })
+
+  it('stops within five seconds where Postgres stalls, and what it left undone is done later', async () => {
+    await fixture.start(['processor', 'publisher', 'ticker'])
+    await fixture.published()
+    const stall = await fixture.ledger.pool.connect()
+    let positions: RecordPosition[]
+    try {
+      await stall.query('begin')
+      // Whoever decides, publishes, or gives a lease back waits for this.
+      await stall.query('lock table ledger_head, leases in access exclusive mode')
+      const stalled = transactionCommand({ id: 'stalled', occurredAt: startedMs })
+      positions = await fixture.publishValues('transactions', [transactionValue(stalled)])
+      const waiting = async () =>
+        Number(
+          (
+            await stall.query(
+              "select count(*) as n from pg_stat_activity where wait_event_type = 'Lock' and application_name like 'tallystream%'",
+            )
+          ).rows[0].n,
+        )
+      await expect.poll(waiting, { timeout: 15_000, interval: 20 }).toBeGreaterThan(1)
+      const startedAtMs = performance.now()
+      await fixture.stop()
+      expect(performance.now() - startedAtMs).toBeLessThan(5_000)
+    } finally {
+      await stall.query('rollback')
+      stall.release()
+    }
+    await fixture.start(['processor', 'publisher'])
+    await fixture.applied(positions)
+    await fixture.published()
+    expect(await fixture.ledger.differences()).toEqual([])
+    expect(fixture.incidents).toEqual([])
   })
 })

@@ -239,6 +239,8 @@ export class IngestConsumer {
   }
 
   #joined(assignment: Record<string, number[]>): void {
+    // One that is being stopped may still join; its claim would take what its successor has.
+    if (this.#isStopped) return
     const epoch = this.#partitions.begin(this.#group)
     const partitions = Object.entries(assignment)
       .flatMap(([topic, list]) => list.map((partition) => ({ topic, partition })))
@@ -246,7 +248,7 @@ export class IngestConsumer {
     // In the same tick as the join, so that nothing is fetched from positions that the group remembers.
     this.#partitions.hold(partitions)
     this.#inTurn(async () => {
-      if (epoch !== this.#partitions.epoch) return
+      if (epoch !== this.#partitions.epoch || this.#isStopped) return
       try {
         this.#isClaimed = true
         const claiming = this.#options.claim(partitions, this.#generation())

@@ -167,6 +167,33 @@ describe('processor', () => {
     expect(taken).toBeLessThanOrEqual(8n)
   })
 
+  test('a reader that was replaced is late with claim, release and incident: its successor keeps what it has', async () => {
+    const hooks: ReaderHooks[] = []
+    const takes: number[] = []
+    const { processor } = setUp((given, count) => {
+      hooks.push(given)
+      return {
+        start: async () => {
+          if (count === 2) await given.claim(TAKEN)
+        },
+        take: async () => {
+          takes.push(count)
+          if (count === 1) throw new UnreachableError('kafka', 'away')
+          await new Promise((resolve) => setTimeout(resolve, 5))
+          return []
+        },
+      }
+    })
+    const running = processor.run()
+    await vi.waitFor(() => expect(takes).toContain(2), { timeout: 15_000 })
+    await expect(hooks[0]?.claim(TAKEN)).rejects.toThrow('replaced')
+    await hooks[0]?.release()
+    hooks[0]?.onIncident({ ...TAKEN[0]!, code: 'position_out_of_range', detail: 'late' })
+    expect(processor.ready).toBe(true)
+    await processor.stop()
+    await running
+  })
+
   test('a claim while it is being stopped is refused: no positions would look like an incident', async () => {
     let hooks: ReaderHooks | undefined
     const { processor } = setUp((given) => {

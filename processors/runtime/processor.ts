@@ -8,7 +8,8 @@ import { partByHistory, partitionsToClaim } from './claiming.ts'
 import { type Flight, Flights } from './flights.ts'
 import { Intake } from './intake.ts'
 import { HeldPartitions } from './held-partitions.ts'
-import type { Assigned, IngestReader, ProcessorOptions } from './processor-options.ts'
+import type { Assigned, ProcessorOptions } from './processor-options.ts'
+import { Readers } from './readers.ts'
 import { Backlog } from './selection.ts'
 import { Sessions } from './sessions.ts'
 import { type PartitionIncident, StoppedPartitions } from './stopped-partitions.ts'
@@ -26,7 +27,7 @@ const RETRY_PAUSE_MS = { first: 20, most: 2_000 }
 export class Processor {
   private readonly options: ProcessorOptions
   private readonly backlog: Backlog
-  private reader: IngestReader | null = null
+  private readonly readers: Readers
   private readonly sessions: Sessions
   private applier: BatchApplier | null = null
   private readonly held = new HeldPartitions()
@@ -53,6 +54,11 @@ export class Processor {
     this.sessions = new Sessions(openSession, (session) => {
       this.applier = new BatchApplier({ ...context, clock, session })
     })
+    this.readers = new Readers(options.makeReader, {
+      claim: (assignment, generation) => this.claim(assignment, generation?.memberId),
+      release: () => this.release(),
+      onIncident: (incident) => this.raise({ ...incident, topic: this.unprefixed(incident.topic) }),
+    })
     this.stopped = new StoppedPartitions(clock)
     this.intake = new Intake(options)
     this.backlog = new Backlog(options.onAfterTimedOut)
@@ -74,7 +80,7 @@ export class Processor {
   private async loop(): Promise<void> {
     try {
       await this.sessions.ensure()
-      await this.startReader()
+      await this.readers.start()
     } catch (error) {
       // A wrong set-up shows at once, an incident is told; what is only away is waited for.
       const isWrong =
@@ -98,7 +104,7 @@ export class Processor {
     const { clock } = this.options
     this.stopping = true
     // The reader's release waits for the batch in flight.
-    const ending = Promise.all([this.reader?.stop(), this.done])
+    const ending = Promise.all([this.readers.stop(), this.done])
     const isDrained = await atMost(clock, STOP_MS.drain, ending)
     // A ledger that stalls isn't waited for: without the session its batch has failed, and the next owner decides it.
     await atMost(clock, STOP_MS.close, this.sessions.closeAll())
@@ -107,7 +113,7 @@ export class Processor {
 
   /** Records between what was read and the end of each partition that is held here. */
   lag(): { topic: string; partition: number; lag: bigint }[] {
-    return this.reader?.lag?.() ?? []
+    return this.readers.reader?.lag?.() ?? []
   }
 
   /** How many partitions wait: for a record that one of theirs names in `after`, for a schema. */
@@ -122,34 +128,16 @@ export class Processor {
       partition,
       offset: this.appliedPositions.get(`${topic}:${partition}`)!,
     }))
-    await this.reader?.commitInformational?.(offsets)
+    await this.readers.reader?.commitInformational?.(offsets)
   }
 
   /** Has the group go on without a dead member: as IngestReader's. @throws OperatingError */
-  removeMember = async (id: string): Promise<boolean | undefined> => await this.reader?.removeMember?.(id)
-
-  private async startReader(): Promise<void> {
-    const reader = this.options.makeReader({
-      claim: (assignment, generation) => this.claim(assignment, generation?.memberId),
-      release: () => this.release(),
-      onIncident: (incident) => this.raise({ ...incident, topic: this.unprefixed(incident.topic) }),
-    })
-    this.reader = reader
-    try {
-      await reader.start()
-      // Whoever asked for the end has not seen this one.
-      if (this.stopping) await reader.stop()
-    } catch (error) {
-      // One that could not start is of no further use, but may hold connections: the next step makes another.
-      this.reader = null
-      await reader.stop()
-      throw error
-    }
-  }
+  removeMember = async (id: string): Promise<boolean | undefined> =>
+    await this.readers.reader?.removeMember?.(id)
 
   private async step(): Promise<void> {
     await this.sessions.ensure()
-    if (this.reader === null) await this.startReader()
+    if (this.readers.reader === null) await this.readers.start()
     if (this.flights.count > 0) return await this.whileInFlight()
     await this.lookAgain()
     if (this.backlog.inputs === 0) await this.fill(TAKE_WAIT_MS)
@@ -241,7 +229,7 @@ export class Processor {
     const { batchSize, batchBytesMax: bytesMax } = this.options
     // Memory has a bound; what those that wait are waiting for must be read all the same.
     const except = this.isFull(BACKLOG_BATCHES_MAX) ? this.waitingPartitions() : []
-    await this.intake.read(this.reader!, {
+    await this.intake.read(this.readers.reader!, {
       recordsMax: batchSize.current,
       bytesMax,
       waitMs,
@@ -263,7 +251,7 @@ export class Processor {
   /** The log isn't the one that was applied. */
   private stopReading(chunk: IngestChunk, { code, message }: IncidentError): void {
     this.letGo(this.nameOf(chunk))
-    this.reader?.suspend?.(chunk.topic, chunk.partition)
+    this.readers.reader?.suspend?.(chunk.topic, chunk.partition)
     const { partition } = chunk
     this.raise({ topic: this.unprefixed(chunk.topic), partition, code, detail: message })
   }
@@ -286,7 +274,7 @@ export class Processor {
 
   /** Takes stopped partitions anew, each at its own slow pace, and reads on where Postgres says: as before, if nobody moved it. */
   private async lookAgain(): Promise<void> {
-    const { reader } = this
+    const { reader } = this.readers
     if (reader?.readAgain === undefined) return
     for (const incident of this.stopped.due()) {
       const { generation } = this
@@ -389,10 +377,7 @@ export class Processor {
     this.options.batchSize.shrink()
     this.drop()
     await this.sessions.close()
-    const { reader } = this
-    // Kept until it has stopped: a stop of the whole must find it.
-    await reader?.stop()
-    this.reader = null
+    await this.readers.replace()
     await this.pause(pauseMs)
   }
 
