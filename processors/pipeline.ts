@@ -5,6 +5,7 @@
  *   Postgres batches → [publish: Redis → Kafka, outputs and position in one transaction] → output topics
  *   clock → [time: ticks] → ingest topic `ticks`
  *   Postgres batches and ingest topics → [archive] → object storage
+ *   topics `statements`, `reconciliation.commands` and Postgres batches → [reconcile: match → breaks → commit] → Postgres
  *   [upkeep: partitions, closings of periods, what may go]
  *
  * The stages meet only in Postgres and Kafka, so each may run in any number of processes: see cli/commands/run.ts.
@@ -15,7 +16,7 @@ import type { IncidentError } from '#platform/errors.ts'
 import { FencedProducer } from '#platform/kafka/fenced-producer.ts'
 import { IngestConsumer } from '#platform/kafka/ingest-consumer.ts'
 import { BatchingProducer } from '#platform/kafka/producer.ts'
-import { countOutcomes, type EngineMetrics } from '#platform/observability/engine-metrics.ts'
+import { countOutcomes, countReconciled, type EngineMetrics } from '#platform/observability/engine-metrics.ts'
 import type { Logger } from '#platform/observability/logger.ts'
 import { adoptPartition, enterCluster, isAnyTaken, readOrigins } from '#platform/postgres/clusters.ts'
 import { Lease } from '#platform/postgres/lease.ts'
@@ -42,10 +43,11 @@ import type { OutputEncoders } from './runtime/outputs.ts'
 import { logTimedOutWait } from './runtime/log-timed-out-wait.ts'
 import { Processor } from './runtime/processor.ts'
 import { openShared, type Shared } from './shared.ts'
+import { openReconciler } from './reconcile/open-reconciler.ts'
 import { Ticker } from './time/ticker.ts'
 import { startUpkeep } from './upkeep/start-upkeep.ts'
 
-export type Role = 'processor' | 'publisher' | 'ticker' | 'archiver'
+export type Role = 'processor' | 'publisher' | 'ticker' | 'archiver' | 'reconciler'
 
 export interface PipelineOptions {
   readonly configuration: Configuration
@@ -88,6 +90,7 @@ export const startPipeline = async (options: PipelineOptions): Promise<Pipeline>
   if (publisher !== null) parts.push(publisher)
   if (options.roles.includes('ticker')) parts.push(makeTicker(options, shared))
   if (options.roles.includes('archiver')) parts.push(makeArchiver(options, shared))
+  if (options.roles.includes('reconciler')) parts.push(makeReconciler(options, shared))
   if (options.roles.includes('processor')) {
     const processor = makeProcessor(options, shared, () => publisher?.wake())
     parts.push(processor)
@@ -331,6 +334,15 @@ const makeArchiver = (options: PipelineOptions, shared: Shared): Part => {
   shared.onClose(close)
   return archiver
 }
+
+const makeReconciler = (options: PipelineOptions, shared: Shared): Part =>
+  openReconciler({
+    ...shared,
+    configuration: options.configuration,
+    logger: options.logger,
+    onCommit: (pair, delta, openCount) => countReconciled(options.metrics, pair, delta, openCount),
+    onIncident: options.onIncident,
+  })
 
 const makeTicker = (options: PipelineOptions, shared: Shared): Ticker => {
   const { configuration, logger } = options

@@ -79,6 +79,10 @@ export const TOPICS = {
     ...input('statements', 'statement.avsc', 'bank account', 1, ['importer']),
     readers: ['reconciler'],
   },
+  reconciliationCommands: {
+    ...input('reconciliation.commands', 'reconciliation-command.avsc', 'pair', 1, ['cli']),
+    readers: ['reconciler'],
+  },
   processed: output(
     'transactions.processed',
     'transaction-processed.avsc',

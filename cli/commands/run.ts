@@ -9,7 +9,7 @@ import { makeEngineMetrics } from '#platform/observability/engine-metrics.ts'
 import { createLogger } from '#platform/observability/logger.ts'
 import { type Role, startPipeline } from '#processors/pipeline.ts'
 
-const ROLES: readonly Role[] = ['processor', 'publisher', 'ticker', 'archiver']
+const ROLES: readonly Role[] = ['processor', 'publisher', 'ticker', 'archiver', 'reconciler']
 
 const rolesOf = (text: string): Role[] => {
   const roles = text.split(',').map((role) => role.trim())
@@ -29,7 +29,7 @@ export function registerRun(program: Command): void {
     configure: (command) =>
       command.option(
         '--roles <list>',
-        'what this process does: processor, publisher, ticker, archiver (default: all; archiver where ARCHIVE_URL is set)',
+        'what this process does: processor, publisher, ticker, archiver, reconciler (default: all; archiver where ARCHIVE_URL is set)',
       ),
     run: async (context, { roles }) => {
       const configuration = loadConfiguration()

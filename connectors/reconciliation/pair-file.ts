@@ -25,6 +25,7 @@ export function parsePair(text: string): PairSettings {
   const settings: PairSettings = {
     ...base,
     expandLines: root.boolean('expandLines', true),
+    takeReports: root.boolean('takeReports', false),
     passes: readPasses(root.optionalSection('passes'), base.passes),
     breaks: readBreaks(root.optionalSection('breaks')),
   }

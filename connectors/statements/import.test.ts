@@ -8,7 +8,7 @@ import { schemaOf } from '#platform/schema-registry/contracts.ts'
 import { TOPICS } from '#schemas/topics.ts'
 import { importStatementFile } from './import.ts'
 import { parseStatementFile } from './parse-file.ts'
-import { lineOfValue, type StatementValue } from './wire.ts'
+import { lineOfValue, type StatementValue } from '#domain/statements/record.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'import-'))
 afterAll(() => rmSync(folder, { recursive: true }))

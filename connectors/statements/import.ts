@@ -19,7 +19,12 @@ import { OperatingError } from '#platform/errors.ts'
 import type { OutgoingRecord, RecordPosition } from '#platform/kafka/producer.ts'
 import type { StatementMapping } from './csv-mapping.ts'
 import { readStatementFile } from './parse-file.ts'
-import { headerValue, lineValue, type StatementSource, type StatementValue } from './wire.ts'
+import {
+  headerValue,
+  lineValue,
+  type StatementSource,
+  type StatementValue,
+} from '#domain/statements/record.ts'
 
 export interface StatementImportOptions {
   /** How CSV files are read; null = none is expected. */

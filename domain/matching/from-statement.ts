@@ -19,13 +19,21 @@ export interface LineOrigin {
 }
 
 /** Why a line is no item. */
-export type LineRefusal = 'not_booked' | 'currency_unknown' | 'amount_inexact' | 'amount_zero'
+export type LineRefusal =
+  | 'not_booked'
+  | 'currency_unknown'
+  | 'amount_inexact'
+  | 'amount_zero'
+  | 'amount_too_large'
 
 export interface LineItems {
   readonly items: readonly MatchItem[]
   /** null where the items say all of the line. */
   readonly refusal: LineRefusal | null
 }
+
+/** Above any real amount, and such that thousands of them still add up within 64 bits. */
+const AMOUNT_MAX_MINOR = 100_000_000_000_000n
 
 const refuse = (refusal: LineRefusal): LineItems => ({ items: [], refusal })
 
@@ -38,6 +46,7 @@ export function itemsOfLine(line: StatementLine, origin: LineOrigin, expand: boo
   const amountMinor = minorOf(line.amount, exponent)
   if (amountMinor === null) return refuse('amount_inexact')
   if (amountMinor === 0n) return refuse('amount_zero')
+  if (amountMinor > AMOUNT_MAX_MINOR || amountMinor < -AMOUNT_MAX_MINOR) return refuse('amount_too_large')
   const id = `${origin.statementKey}:${origin.ordinal}`
   const whole = { id, currency, amountMinor, groupKey: null, line, origin }
   if (line.details.length < 2 || !expand || !addUp(line, currency)) {

@@ -7,6 +7,8 @@ export interface PairSettings {
   readonly accounts: ReadonlyMap<string, string>
   /** Whether a line that books several transactions becomes one item each. */
   readonly expandLines: boolean
+  /** Whether reports and notifications (camt.052, camt.054, MT942) are matched as well: the statement repeats what they say. */
+  readonly takeReports: boolean
   readonly passes: readonly Pass[]
   readonly breaks: BreakSettings
 }
@@ -18,6 +20,7 @@ export const pairSettings = (
 ): PairSettings => ({
   accounts,
   expandLines: true,
+  takeReports: false,
   passes: defaultPasses(tolerance),
   breaks: BREAK_SETTINGS,
 })

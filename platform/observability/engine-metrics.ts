@@ -110,6 +110,18 @@ export const makeEngineMetrics = () => {
       help: 'Last batch archived from here',
       registers,
     }),
+    reconciledMatches: new Counter({
+      name: 'tallystream_reconciliation_matches_total',
+      help: 'Matches made (made) and taken back (ended) by pair of sources and pass',
+      labelNames: ['pair', 'pass', 'change'] as const,
+      registers,
+    }),
+    reconciliationOpen: new Gauge({
+      name: 'tallystream_reconciliation_open_items',
+      help: 'Items of a pair of sources that nothing matches',
+      labelNames: ['pair'] as const,
+      registers,
+    }),
     incidents: new Counter({
       name: 'tallystream_incidents_total',
       help: 'Incidents: where the engine stopped a part and a person must look',
@@ -138,4 +150,16 @@ export const countOutcomes = (
   for (const [status, byReason] of counts) {
     for (const [reason, count] of byReason) metrics.outcomes.inc({ status, reason }, count)
   }
+}
+
+/** Counts what a portion changed in a pair of sources. */
+export const countReconciled = (
+  metrics: EngineMetrics,
+  pair: string,
+  delta: { readonly matched: readonly { pass: string }[]; readonly unmatched: readonly { pass: string }[] },
+  openCount: number,
+): void => {
+  for (const { pass } of delta.matched) metrics.reconciledMatches.inc({ pair, pass, change: 'made' })
+  for (const { pass } of delta.unmatched) metrics.reconciledMatches.inc({ pair, pass, change: 'ended' })
+  metrics.reconciliationOpen.set({ pair }, openCount)
 }

@@ -1,6 +1,6 @@
 /** Statements as the values of the topic `statements` (schemas/avro/statement.avsc), and back. */
-import { type Decimal, formatDecimal, parseDecimal } from '#domain/statements/decimal.ts'
-import type { LineDetail, StatementLine, StatementSummary } from '#domain/statements/model.ts'
+import { type Decimal, formatDecimal, parseDecimal } from './decimal.ts'
+import type { LineDetail, StatementLine, StatementSummary } from './model.ts'
 
 type AmountsAsText<T extends { readonly amount: unknown }> = Omit<T, 'amount'> & {
   readonly amount: T['amount'] extends Decimal ? string : string | null

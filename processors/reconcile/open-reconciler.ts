@@ -1,0 +1,63 @@
+/** The reconciler of a ledger over its real services. */
+import { parsePair } from '#connectors/reconciliation/pair-file.ts'
+import type { StatementValue } from '#domain/statements/record.ts'
+import type { Configuration } from '#platform/config/configuration.ts'
+import type { IncidentError } from '#platform/errors.ts'
+import type { KafkaAdmin } from '#platform/kafka/admin.ts'
+import type { RangeReader } from '#platform/kafka/range-reader.ts'
+import type { Logger } from '#platform/observability/logger.ts'
+import type { EnginePool } from '#platform/postgres/engine-pool.ts'
+import { Lease } from '#platform/postgres/lease.ts'
+import { readLedgerPostings } from '#platform/postgres/reconciliation/ledger-postings.ts'
+import { ReconciliationStore } from '#platform/postgres/reconciliation/store.ts'
+import { schemaOf } from '#platform/schema-registry/contracts.ts'
+import type { SchemaRegistry } from '#platform/schema-registry/registry.ts'
+import { AvroDecoder } from '#platform/schema-registry/serde.ts'
+import { TOPICS } from '#schemas/topics.ts'
+import { InputTopic } from './input-topic.ts'
+import type { CommandValue, PairRunnerOptions } from './pair-runner.ts'
+import { Reconciler } from './reconciler.ts'
+
+const LEASE_MS = 10_000
+
+export interface OpenReconcilerOptions {
+  readonly configuration: Configuration
+  readonly admin: KafkaAdmin
+  readonly ranges: RangeReader
+  readonly pool: EnginePool
+  readonly registry: SchemaRegistry
+  readonly holder: string
+  readonly logger: Logger
+  readonly onCommit: PairRunnerOptions['onCommit']
+  readonly onIncident: (incident: IncidentError) => void
+}
+
+/** Opens it; it begins with `run`. */
+export function openReconciler(options: OpenReconcilerOptions): Reconciler {
+  const { configuration, admin, ranges, pool, registry, logger } = options
+  const { topicPrefix, clusterId } = configuration.ledger
+  const inputOf = <T>(topic: 'statements' | 'reconciliationCommands') =>
+    new InputTopic<T>({
+      admin,
+      ranges,
+      decoder: new AvroDecoder<T>(registry, schemaOf(TOPICS[topic])),
+      topic: TOPICS[topic].name,
+      topicPrefix,
+    })
+  const statements = inputOf<StatementValue>('statements')
+  const commands = inputOf<CommandValue>('reconciliationCommands')
+  return new Reconciler({
+    store: new ReconciliationStore(pool, clusterId),
+    readPostings: (range, accounts) => readLedgerPostings(pool, range, accounts),
+    readStatements: (from, recordsMax) => statements.read(0, from, recordsMax),
+    readCommands: (from, recordsMax) => commands.read(0, from, recordsMax),
+    parseSettings: parsePair,
+    topics: { statements: TOPICS.statements.name, commands: TOPICS.reconciliationCommands.name },
+    lease: new Lease(pool, { name: 'reconciler', holder: options.holder, lifetimeMs: LEASE_MS }),
+    leaseRenewMs: LEASE_MS / 4,
+    logger,
+    warn: (fields, message) => logger.warn(fields, message),
+    onCommit: options.onCommit,
+    onIncident: options.onIncident,
+  })
+}

@@ -1,0 +1,219 @@
+/** Reconciliation on the real stack: the ledger's entries against imported statements, through restarts, two at once, and a person's hand. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { accountValue, transactionValue } from '#connectors/ingest/wire.ts'
+import { importStatementFile } from '#connectors/statements/import.ts'
+import type { StatementValue } from '#domain/statements/record.ts'
+import { accountChange, transactionCommand } from '#domain/transactions/testing/fixtures.ts'
+import { testConfiguration } from '#infra/local/test-names.ts'
+import { ReconciliationStore } from '#platform/postgres/reconciliation/store.ts'
+import { encoderOf } from '#platform/schema-registry/contracts.ts'
+import { PipelineFixture } from '../testing/pipeline-fixture.ts'
+
+const configuration = testConfiguration('reconcile')
+const startedMs = Date.now()
+const today = new Date(startedMs).toISOString().slice(0, 10)
+const BANK = 'DE02120300000000202051'
+const folder = mkdtempSync(join(tmpdir(), 'tallystream-reconcile-test-'))
+
+let fixture: PipelineFixture
+let ids = 0
+
+beforeAll(async () => {
+  fixture = await PipelineFixture.create(configuration, startedMs)
+  await fixture.start(['processor', 'ticker', 'reconciler'])
+  await fixture.applied(
+    await fixture.publishValues(
+      'accounts',
+      ['nostro', 'customer'].map((accountId) => accountValue(accountChange({ accountId, limited: false }))),
+    ),
+  )
+})
+afterAll(async () => {
+  await fixture.close()
+  rmSync(folder, { recursive: true })
+})
+
+const post = (id: string, amount: bigint, endToEndId: string) =>
+  transactionValue(
+    transactionCommand({
+      id,
+      occurredAt: startedMs,
+      endToEndId,
+      postings: [{ debit: 'nostro', credit: 'customer', amount, currency: 'EUR' }],
+    }),
+  )
+
+const command = async (
+  kind: string,
+  subject: string,
+  body: object,
+  actor: string,
+  pair = 'bank',
+): Promise<string> => {
+  ids += 1
+  const id = `command-${ids}`
+  const value = { id, pair, kind, subject, body: JSON.stringify(body), actor, occurredAt: BigInt(startedMs) }
+  await fixture.publishValues('reconciliationCommands', [value])
+  return id
+}
+
+/** Imports an MT940 of today. @param lines [amount with comma, reference] */
+async function importStatement(number: number, lines: readonly (readonly [string, string])[]): Promise<void> {
+  const day = today.slice(2).replaceAll('-', '')
+  const fields = lines.map(
+    ([amount, reference]) => `:61:${day}${day.slice(2)}C${amount}NTRF${reference}//B${number}`,
+  )
+  const text = [
+    ':20:X',
+    `:25:${BANK}`,
+    `:28C:${number}/1`,
+    `:60F:C${day}EUR0,`,
+    ...fields,
+    `:62F:C${day}EUR0,`,
+    '-',
+    '',
+  ].join('\r\n')
+  const path = join(folder, `${number}.sta`)
+  writeFileSync(path, text)
+  const encoder = encoderOf<StatementValue>(fixture.contracts.statements)
+  const result = await importStatementFile(path, {
+    mapping: null,
+    actor: 'tests',
+    signal: new AbortController().signal,
+    encode: (value) => encoder.encode(value),
+    topic: 'statements',
+    send: (records) => fixture.publish(records),
+  })
+  expect(result.error).toBeNull()
+}
+
+/** Asks Postgres until the answer is as expected. */
+async function expectRows(sql: string, expected: unknown): Promise<void> {
+  const deadline = performance.now() + 30_000
+  for (;;) {
+    const rows = await fixture.ledger.rows(sql)
+    if (JSON.stringify(rows) === JSON.stringify(expected) || performance.now() > deadline) {
+      expect(rows).toEqual(expected)
+      return
+    }
+    if (fixture.incidents.length > 0) throw fixture.incidents[0]!
+    await sleep(50)
+  }
+}
+
+const STANDING = `select pass, cardinality(ledger_ids) as ledger, cardinality(bank_ids) as bank from recon_matches
+  where ended_version is null order by version, pass`
+const OPEN = `select side, kind, amount::text from recon_breaks where status <> 'closed' and side is not null order by side, recon_breaks.amount`
+
+describe('reconciliation', () => {
+  it('takes up a pair, and refuses one without accounts', async () => {
+    await command('set_pair', '', { accounts: { [BANK]: 'nostro' } }, 'ann')
+    await command('set_pair', '', {}, 'ann', 'other')
+    await expectRows('select pair from recon_pairs', [{ pair: 'bank' }])
+    await expectRows(`select refusal from recon_commands where pair = 'other'`, [
+      { refusal: 'accounts_missing' },
+    ])
+  })
+
+  it('matches entries of the ledger with lines of statements; the rest are breaks', async () => {
+    await fixture.applied(
+      await fixture.publishValues('transactions', [post('t1', 1_250n, 'E2E-1'), post('t2', 700n, 'E2E-2')]),
+    )
+    await expectRows(OPEN, [
+      { side: 'ledger', kind: 'timing', amount: '700' },
+      { side: 'ledger', kind: 'timing', amount: '1250' },
+    ])
+    await importStatement(1, [
+      ['12,50', 'E2E-1'],
+      ['9,99', 'E2E-9'],
+    ])
+    await expectRows(STANDING, [{ pass: 'reference:endToEndId', ledger: 1, bank: 1 }])
+    await expectRows(OPEN, [
+      { side: 'bank', kind: 'timing', amount: '999' },
+      { side: 'ledger', kind: 'timing', amount: '700' },
+    ])
+    await expectRows(`select kind from recon_breaks where side is null`, [{ kind: 'statement_arithmetic' }])
+  })
+
+  it('goes on after a restart where it was; the same statement again changes nothing', async () => {
+    await fixture.stop()
+    await importStatement(1, [
+      ['12,50', 'E2E-1'],
+      ['9,99', 'E2E-9'],
+    ])
+    await fixture.publish([{ topic: 'statements', key: null, value: Buffer.from('poison') }])
+    await importStatement(2, [['7,00', 'E2E-2']])
+    await fixture.start(['processor', 'ticker', 'reconciler'])
+    await expectRows(STANDING, [
+      { pass: 'reference:endToEndId', ledger: 1, bank: 1 },
+      { pass: 'reference:endToEndId', ledger: 1, bank: 1 },
+    ])
+    await expectRows(`select count(*)::integer as items from recon_items`, [{ items: 5 }])
+    await expectRows('select reason from recon_refused', [{ reason: 'avro_invalid' }])
+    await expectRows(OPEN, [{ side: 'bank', kind: 'timing', amount: '999' }])
+  })
+
+  it('carries out what two people decide, once', async () => {
+    const [row] = await fixture.ledger.rows(
+      `select break_id from recon_breaks where side = 'bank' and status = 'open'`,
+    )
+    const subject = (row as { break_id: string }).break_id
+    const propose = { resolution: { kind: 'ignore' }, reason: 'a test payment' }
+    const ids = [
+      await command('propose', subject, propose, 'ann'),
+      await command('approve', subject, {}, 'ann'),
+      await command('approve', subject, {}, 'bob'),
+      await command('sell', subject, {}, 'bob'),
+    ]
+    await expectRows(
+      `select refusal from recon_commands where id in (${ids.map((id) => `'${id}'`).join()}) order by id`,
+      [{ refusal: null }, { refusal: 'maker_is_checker' }, { refusal: null }, { refusal: 'command_invalid' }],
+    )
+    await expectRows(OPEN, [])
+    await expectRows(
+      `select event->'ending'->>'maker' as maker, event->'ending'->>'checker' as checker from recon_break_events
+       where event->'ending'->>'by' = 'resolution'`,
+      [{ maker: 'ann', checker: 'bob' }],
+    )
+  })
+
+  it('two at once: one writes', async () => {
+    const store = new ReconciliationStore(fixture.ledger.pool, configuration.ledger.clusterId)
+    await fixture.stop()
+    const [row] = await store.pairs()
+    const nothing = {
+      items: [],
+      conflicts: [],
+      statements: [],
+      matched: [],
+      unmatched: [],
+      breaks: [],
+      commands: [],
+    }
+    const commit = { ...row!, positions: [], refused: [], delta: nothing, breaks: [] }
+    const results = await Promise.all([store.commit(commit), store.commit(commit)])
+    expect(results.toSorted()).toEqual([false, true])
+    const from = await store.position('bank', 'statements', 0)
+    const moved = { topic: 'statements', partition: 0, from: from! - 1n, next: from! }
+    await expect(
+      store.commit({ ...commit, version: row!.version + 1n, positions: [moved] }),
+    ).rejects.toMatchObject({ code: 'reconciliation_position_moved' })
+  })
+
+  it('a change of settings takes back what no longer follows', async () => {
+    const settings = { accounts: { [BANK]: 'nostro' }, passes: { 'reference:endToEndId': { off: true } } }
+    await command('set_pair', '', settings, 'ann')
+    await fixture.start(['reconciler'])
+    await expectRows(STANDING, [
+      { pass: 'group:endToEndId', ledger: 1, bank: 1 },
+      { pass: 'group:endToEndId', ledger: 1, bank: 1 },
+    ])
+    await expectRows(`select count(*)::integer as ended from recon_matches where ended_version is not null`, [
+      { ended: 2 },
+    ])
+  })
+})
