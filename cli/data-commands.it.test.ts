@@ -282,6 +282,65 @@ test('rules and reviews: a rule holds, a reviewer releases or declines, the firs
   expect(await json('rules list')).toMatchObject({ rules: [{ rule_id: 'large', enabled: false }] })
 })
 
+test('a rulebook: proposed by one, approved by another, and every decision says what it found', async () => {
+  const file = join(folder, 'rulebook.json')
+  const rule = {
+    id: 'high',
+    version: 4,
+    title: 'High',
+    words: '{value} minor units, limit {threshold}',
+    fires: { feature: 'amount', above: { EUR: 15_000 } },
+    weight: 70,
+    action: 'none',
+    mode: 'live',
+    onError: 'open',
+    author: 'ann',
+    approvedBy: 'ben',
+  }
+  const typology = { id: 'odd', title: 'Odd', rules: ['high'], bands: [{ from: 50, action: 'hold' }] }
+  writeFileSync(
+    file,
+    JSON.stringify({ format: 1, name: 'book', version: 3, rules: [rule], typologies: [typology] }),
+  )
+  const proposed = await write(`fraud propose ${file} --actor ann`)
+  expect(proposed).toMatchObject({ result: 'applied', proposal: { name: 'book', author: 'ann', rules: 1 } })
+  const { version } = proposed.proposal as { version: string }
+  expect(await write(`fraud approve ${version} --actor ann`, 1)).toMatchObject({
+    result: 'refused',
+    reason: 'approver_is_author',
+  })
+  expect(await write(`fraud approve ${version} --actor ben`)).toMatchObject({
+    in_force: { name: 'book', rulebook_version: 3, author: 'ann', approved_by: 'ben' },
+  })
+  expect(await post('--from alice --to bob --currency EUR --amount 150.01 --id odd-1')).toMatchObject({
+    outcome: 'held',
+    rules: [
+      {
+        rule_id: 'high',
+        value: '15001',
+        action: 'none',
+        points: 70,
+        words: '15001 minor units, limit 15000',
+      },
+      { rule_id: 'typology:odd', value: '70', threshold: '50', action: 'hold' },
+    ],
+  })
+  // The built-in one in its place.
+  const builtin = (await write('fraud propose --actor ann')).proposal as { version: string; rules: number }
+  expect(builtin.rules).toBeGreaterThanOrEqual(12)
+  await write(`fraud approve ${builtin.version} --actor ben`)
+  expect(await json('fraud rules')).toMatchObject({
+    in_force: { name: 'built_in', approved_by: 'ben' },
+    proposal: { approved_by: null },
+  })
+  const outcome = await run([
+    'fraud',
+    'propose',
+    join(folder, 'rulebook.json').replace('rulebook', 'nowhere'),
+  ])
+  expect(outcome.exitCode).toBe(2)
+})
+
 test('horizons: set in the order in which they fit, shown, and refused where ids would not outlive reversals', async () => {
   expect(await json('periods horizons')).toEqual({ history_days: null, id_days: null })
   const set = await write('periods horizons --id-days 500 --history-days 450 --actor operator')

@@ -29,6 +29,8 @@ export interface DecisionRecord {
     value: bigint
     threshold: bigint
     action: string
+    points: number
+    words: string
   }[]
   /** What was asked for, where nothing was posted or reserved. */
   readonly requested: readonly StoredPosting[]

@@ -1,18 +1,17 @@
-/** `fraud train | score | rules`: fraud detection over histories in files, with the very code that the engine decides by. */
+/** `fraud train | score | check | propose | approve | rules`: fraud detection over histories in files, and the engine's rulebook. */
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { finished } from 'node:stream/promises'
 import type { Command } from 'commander'
 import { addCommand, type CommandContext, type CommandResult } from '#cli/command.ts'
+import { readModelFile, readRulebookFile } from '#cli/fraud/files.ts'
+import { addRulebookCommands } from '#cli/fraud/rulebook-commands.ts'
 import { choice, wholeOf } from '#cli/options.ts'
 import { table } from '#cli/table.ts'
 import { mergeHistories, readHistoryFile } from '#connectors/fraud/history-file.ts'
 import { builtinModel, builtinRulebook } from '#domain/fraud/builtin/builtin.ts'
 import { DAY_MS, LABEL_DELAY_DAYS } from '#domain/fraud/features/feedback.ts'
-import { type Model, ModelError, readModel } from '#domain/fraud/model/model.ts'
-import type { Rulebook } from '#domain/fraud/rulebook/definition.ts'
-import { parseRulebook, RulebookError } from '#domain/fraud/rulebook/parse.ts'
 import { currencyByCode } from '#domain/money/currency.ts'
 import { ConfigurationError } from '#platform/errors.ts'
 import { type Figures, figuresOf, type ScoredPayment } from '#processors/fraud/figures.ts'
@@ -52,6 +51,7 @@ export function registerFraud(program: Command): void {
   addTrain(fraud)
   addScore(fraud)
   addCheck(fraud)
+  addRulebookCommands(fraud)
 }
 
 function addTrain(fraud: Command): void {
@@ -212,35 +212,6 @@ export async function checkRulebook(file: string | undefined): Promise<CommandRe
   return {
     json: { name, version, rules, typologies },
     text: [`${name}, version ${version}`, table([heading, ...rows]), ...bands].join('\n'),
-  }
-}
-
-/** @throws ConfigurationError */
-async function readModelFile(path: string): Promise<Model> {
-  try {
-    return readModel(await readJson(path))
-  } catch (error) {
-    if (!(error instanceof ModelError)) throw error
-    throw new ConfigurationError(`${path}: ${error.message}`, { cause: error })
-  }
-}
-
-/** @throws ConfigurationError with every problem */
-async function readRulebookFile(path: string): Promise<Rulebook> {
-  try {
-    return parseRulebook(await readJson(path))
-  } catch (error) {
-    if (!(error instanceof RulebookError)) throw error
-    throw new ConfigurationError(`${path}:\n${error.message}`, { cause: error })
-  }
-}
-
-async function readJson(path: string): Promise<unknown> {
-  try {
-    return JSON.parse(await readFile(path, 'utf8')) as unknown
-  } catch (error) {
-    const { message } = error as Error
-    throw new ConfigurationError(`expected a readable JSON file, got ${path} (${message})`, { cause: error })
   }
 }
 

@@ -42,7 +42,9 @@ export function registerRules(program: Command): void {
     example: 'rules list',
     run: async (context) => {
       const { pool } = await openReader(context)
-      const fraudRules = (await listRules(pool)).filter((rule) => !isHorizonRule(rule))
+      const fraudRules = (await listRules(pool)).filter(
+        (rule) => !isHorizonRule(rule) && rule.definition === null,
+      )
       const shown = fraudRules.map(showRule)
       const rows = shown.map((rule) => [
         rule.rule_id,

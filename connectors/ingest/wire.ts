@@ -48,5 +48,7 @@ export const cardValue = (change: CardChange): Record<string, unknown> => ({
 export const ruleValue = (change: RuleChange): Record<string, unknown> => ({
   ...change,
   windowMs: BigInt(change.windowMs),
+  definition: change.definition ?? null,
+  approves: change.approves ?? null,
   occurredAt: BigInt(change.occurredAt),
 })

@@ -15,7 +15,17 @@ test('an amount fires above its threshold, in its currency only, and is explaine
   expect(assess([rule()], 10_000n)).toEqual({ action: 'none', hits: [] })
   expect(assess([rule()], 10_001n)).toEqual({
     action: 'alert',
-    hits: [{ ruleId: 'large-eur', version: 1n, value: 10_001n, threshold: 10_000n, action: 'alert' }],
+    hits: [
+      {
+        ruleId: 'large-eur',
+        version: 1n,
+        value: 10_001n,
+        threshold: 10_000n,
+        action: 'alert',
+        points: 0,
+        words: 'amount 10001 minor units, limit 10000',
+      },
+    ],
   })
   expect(assess([rule()], 10_001n, newProfile(), 'USD').action).toBe('none')
 })

@@ -2,6 +2,9 @@
 import { COUNT, type PayerState, SUM } from './features/payer.ts'
 import { type CounterWindow, total } from './features/window.ts'
 import { type AccountProfile, payerOf } from './profile.ts'
+import { observe, type PaymentFacts } from './features/observe.ts'
+import { evaluateRulebook, type RuledPayment } from './rulebook/evaluate.ts'
+import type { Rulebook } from './rulebook/definition.ts'
 import type { Rule, RuleHit } from './rules.ts'
 
 export interface AssessmentInput {
@@ -24,6 +27,64 @@ export interface Assessment {
 }
 
 const NOTHING: Assessment = Object.freeze({ action: 'none', hits: Object.freeze([]) })
+/** What a rulebook looks at besides the profile. */
+export interface RulebookInput extends Pick<RuledPayment, 'currency' | 'kind' | 'subjects'> {
+  readonly facts: PaymentFacts
+  /** The payer's, without this transaction. */
+  readonly profile: AccountProfile
+}
+
+/**
+ * What a rulebook finds: rules that fired by their ids, shadows among them, then the typologies that act. A live rule that could not be worked out raises
+ * at least an alert.
+ */
+export const assessByRulebook = (book: Rulebook, input: RulebookInput): Assessment => {
+  const { values } = observe(input.facts, {
+    account: payerOf(input.profile),
+    card: null,
+    terminal: null,
+    device: null,
+  })
+  const { currency, kind, subjects } = input
+  const finding = evaluateRulebook(book, { values, currency, kind, subjects })
+  if (finding.rules.length === 0) return NOTHING
+  const hits = finding.rules.map(
+    (rule): RuleHit => ({
+      ruleId: rule.ruleId,
+      version: BigInt(rule.version),
+      value: BigInt(rule.value),
+      threshold: BigInt(rule.threshold),
+      action: rule.isShadow ? 'shadow' : rule.action,
+      points: rule.points,
+      words: rule.words,
+    }),
+  )
+  for (const { typologyId, score, action, from } of finding.typologies) {
+    if (action === 'none') continue
+    hits.push({
+      ruleId: `typology:${typologyId}`,
+      version: BigInt(book.version),
+      value: BigInt(score),
+      threshold: BigInt(from),
+      action,
+      points: score,
+      words: `${score} points for ${typologyId}, ${action} from ${from}`,
+    })
+  }
+  const isAlarm = finding.rules.some(({ failure, isShadow }) => failure !== null && !isShadow)
+  return { action: isAlarm && finding.action === 'none' ? 'alert' : finding.action, hits }
+}
+
+/** Both together: the stronger action, all hits. */
+export const strongerOf = (first: Assessment, second: Assessment): Assessment => {
+  if (second.hits.length === 0) return first
+  if (first.hits.length === 0) return second
+  return {
+    action: STRENGTH[second.action] > STRENGTH[first.action] ? second.action : first.action,
+    hits: [...first.hits, ...second.hits],
+  }
+}
+
 const STRENGTH = { none: 0, alert: 1, hold: 2, reject: 3 } as const
 const HOUR_MS = 3_600_000
 const DAY_MS = 86_400_000
@@ -47,10 +108,18 @@ export const assessTransaction = (input: AssessmentInput): Assessment => {
       value,
       threshold: rule.threshold,
       action: rule.action,
+      points: 0,
+      words: wordsOf(rule, value),
     })
     if (STRENGTH[rule.action] > STRENGTH[action]) action = rule.action
   }
   return hits === null ? NOTHING : { action, hits }
+}
+
+const wordsOf = ({ type, windowMs, threshold }: Rule, value: bigint): string => {
+  if (type === 'amount_limit') return `amount ${value} minor units, limit ${threshold}`
+  const span = windowMs === HOUR_MS ? 'an hour' : 'a day'
+  return `${value} ${type === 'velocity_count' ? 'payments' : 'minor units'} in ${span}, limit ${threshold}`
 }
 
 const featureOf = (rule: Rule, input: AssessmentInput): bigint | null => {

@@ -7,6 +7,8 @@ export interface Rule extends RuleChange {
   readonly version: bigint
   /** Horizons only (domain/ledger/horizons.ts): what earlier versions had reached, ms since 1970; null = nothing. */
   readonly fromMs?: number | null
+  /** Rulebooks only: who proposed what is in force. */
+  readonly author?: string
 }
 
 /** One rule that fired, explained. */
@@ -17,7 +19,12 @@ export interface RuleHit {
   readonly value: bigint
   /** What is allowed. */
   readonly threshold: bigint
-  readonly action: 'alert' | 'hold' | 'reject'
+  /** none: it only counts for a typology; shadow: it does nothing. */
+  readonly action: 'none' | 'shadow' | 'alert' | 'hold' | 'reject'
+  /** What it adds to the score of the typologies that name it; a typology's own: its score. */
+  readonly points: number
+  /** The explanation in words. */
+  readonly words: string
 }
 
 const looksForFraud = (rule: Rule): boolean => !(HORIZON_RULES as readonly string[]).includes(rule.type)

@@ -1,8 +1,10 @@
 /** The fraud stage of deciding a transaction: the payer is looked at before the money moves, and the payment noted once its outcome is known. */
-import { assessTransaction } from '../fraud/assess.ts'
+import { assessByRulebook, assessTransaction, strongerOf } from '../fraud/assess.ts'
 import { isKnown, nameHash } from '../fraud/features/acquaintances.ts'
 import { countryNumber, notePayment } from '../fraud/features/payer.ts'
 import { type AccountProfile, payerOf } from '../fraud/profile.ts'
+import type { Rulebook } from '../fraud/rulebook/definition.ts'
+import { rulebookOf } from '../fraud/rulebook/engine.ts'
 import type { RuleHit } from '../fraud/rules.ts'
 import type { TransactionCommand } from '../transactions/command.ts'
 import type { TransactionStatus } from '../transactions/outcomes.ts'
@@ -31,14 +33,32 @@ export const lookAtPayer = (state: LedgerState, command: TransactionCommand): Fr
   for (const posting of command.postings) {
     if (posting.debit === payer.id) amountMinor += posting.amount
   }
-  const verdict = assessTransaction({
+  const byRules = assessTransaction({
     rules: state.rules,
     amountMinor,
     currency: payer.currency,
     occurredAt: command.occurredAt,
     profile: payer.profile,
   })
+  const book = rulebookOf(state.rules)
+  const verdict =
+    book === null ? byRules : strongerOf(byRules, byRulebook(book, { payer, amountMinor, command }))
   return { verdict, payer, amountMinor }
+}
+
+const byRulebook = (
+  book: Rulebook,
+  { payer, amountMinor, command }: Omit<FraudLook, 'verdict'> & { readonly command: TransactionCommand },
+): FraudVerdict => {
+  const { card, merchant, terminal, device, country } = command
+  const counterparty = counterpartyOf(command)
+  return assessByRulebook(book, {
+    facts: { amount: wholeOf(amountMinor), at: command.occurredAt, account: payer.id, counterparty, country },
+    profile: payer.profile as AccountProfile,
+    currency: payer.currency,
+    kind: command.kind,
+    subjects: { account: payer.id, card, merchant, terminal, device, counterparty, country },
+  })
 }
 
 /** Notes a payment that was looked at in the payer's profile. */
@@ -51,7 +71,7 @@ export const noteOutcome = (
   const known = payerOf(payer.profile as AccountProfile)
   const counterparty = nameHash(counterpartyOf(command))
   notePayment(known, {
-    amount: Number(amountMinor),
+    amount: wholeOf(amountMinor),
     at: command.occurredAt,
     counterparty,
     country: countryNumber(command.country),
@@ -61,6 +81,10 @@ export const noteOutcome = (
   payer.profileChanged = true
   effects.accounts.add(payer)
 }
+
+/** A hundred postings of the largest amount may be more than 2^53: such sums count as that. */
+const wholeOf = (amountMinor: bigint): number =>
+  amountMinor > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(amountMinor)
 
 /** Who is paid, as precisely as the record says it. */
 const counterpartyOf = ({ terminal, merchant, postings }: TransactionCommand): string =>

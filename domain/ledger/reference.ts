@@ -7,6 +7,7 @@ import type { Refusal } from '../transactions/outcomes.ts'
 import { validateAccountChange, validateCardChange, validateRuleChange } from '../transactions/validate.ts'
 import type { AccountInput, CardInput, InputPosition, RuleInput } from './inputs.ts'
 import { horizonRuleOf, horizonsFit, isHorizonRule, withHorizon } from './horizons.ts'
+import { approvedRule, refusalOfRulebook } from './rulebooks.ts'
 import type { AccountState, BatchEffects, CardState, LedgerState, NotificationEffect } from './state.ts'
 
 const SUBJECT_LENGTH_MAX = 128
@@ -164,11 +165,11 @@ const issueCard = (state: LedgerState, effects: BatchEffects, change: CardChange
   return null
 }
 
-/** Decides one record of the `rules` topic: a new version of a fraud rule or of a horizon, in force from the next record on. */
+/** Decides one record of the `rules` topic: a new version of a fraud rule, of a horizon, of a rulebook or a proposal of one, in force from the next record on. */
 export const decideRule = (state: LedgerState, effects: BatchEffects, input: RuleInput): void => {
   const isHorizon = isHorizonRule(input.change)
   const misfit = isHorizon && !horizonsFit(state.horizons, input.change) ? 'rule_invalid' : null
-  const reason = validateRuleChange(input.change) ?? misfit
+  const reason = validateRuleChange(input.change) ?? misfit ?? refusalOfRulebook(state, input.change)
   if (reason !== null) {
     refuse(state, effects, input, { kind: 'rule_refused', subject: input.change.ruleId, reason })
     return
@@ -178,6 +179,7 @@ export const decideRule = (state: LedgerState, effects: BatchEffects, input: Rul
     rule = horizonRuleOf(state.horizons, rule, state.time.nowMs)
     state.horizons = withHorizon(state.horizons, rule)
   } else {
+    rule = approvedRule(state, rule)
     state.rules = withRule(state.rules, rule)
   }
   state.rulesVersion = state.sequence

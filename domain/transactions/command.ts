@@ -123,12 +123,18 @@ export interface RuleChange {
     | 'velocity_sum'
     | 'history_horizon'
     | 'id_horizon'
+    | 'rulebook_proposal'
+    | 'rulebook'
     | 'unknown'
   readonly currency: string | null
   readonly threshold: bigint
   readonly windowMs: number
   readonly action: 'alert' | 'hold' | 'reject' | 'unknown'
   readonly enabled: boolean
+  /** rulebook_proposal: the rulebook as JSON text. */
+  readonly definition?: string | null
+  /** rulebook: version of the proposal that it brings into force. */
+  readonly approves?: bigint | null
   readonly actor: string
   readonly occurredAt: number
 }

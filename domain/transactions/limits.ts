@@ -30,5 +30,9 @@ export const HORIZON_MAX_MS = 36_525 * 86_400_000
 /** The years 1 to 9999: what Postgres, ISO 8601 and a Date all can say. */
 export const TIME_MIN_MS = -62_135_596_800_000
 export const TIME_MAX_MS = 253_402_300_799_999
+/** A rulebook's text: far below what a record of the topic may have. */
+export const RULEBOOK_LENGTH_MAX = 131_072
+/** Rules that propose a rulebook or bring it into force; each is the only one of its type and has its name. */
+export const RULEBOOK_RULES = ['rulebook_proposal', 'rulebook'] as const
 /** Windows that velocity rules may look at, ms. */
 export const VELOCITY_WINDOWS_MS: readonly number[] = [3_600_000, 86_400_000]

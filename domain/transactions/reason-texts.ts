@@ -58,6 +58,9 @@ export const REFUSAL_TEXTS: Readonly<Record<Refusal, string>> = {
   card_cancelled: 'the card is cancelled, for ever',
   rule_invalid:
     'a rule needs a type, an action, a threshold of zero or more, and a currency where it is about amounts',
+  rulebook_invalid: 'the rulebook cannot be read, or looks at what the engine does not keep',
+  proposal_unknown: 'there is no such proposal, or a newer one has taken its place',
+  approver_is_author: 'a rulebook is approved by somebody else than its author',
   not_held: 'the transaction is not held, or another review came first',
   decision_unknown: 'a review either releases or declines',
   field_too_long: REASON_TEXTS.field_too_long,

@@ -32,6 +32,7 @@ import {
   PARTY_LENGTH_MAX,
   POSTINGS_MAX,
   REVIEW_REASON_LENGTH_MAX,
+  RULEBOOK_RULES,
   SOURCE_LENGTH_MAX,
   VELOCITY_WINDOWS_MS,
 } from './limits.ts'
@@ -204,18 +205,34 @@ const isHorizon = (change: RuleChange, type: (typeof HORIZON_RULES)[number]): bo
   return !change.enabled || (change.windowMs >= HORIZON_MIN_MS[type] && change.windowMs <= HORIZON_MAX_MS)
 }
 
+/** Whether a rulebook's record has nothing that means anything only for single rules; the text is looked at in domain/ledger/rulebooks.ts. */
+const isRulebook = (change: RuleChange): boolean =>
+  change.ruleId === change.type &&
+  change.action === 'alert' &&
+  change.enabled &&
+  change.currency === null &&
+  change.threshold === 0n &&
+  change.windowMs === 0
+
 /** The first reason to refuse a rule, or null. Sums and amounts need a currency: minor units of two can't be compared. */
 export const validateRuleChange = (change: RuleChange): Refusal | null => {
   if (!isIdentifier(change.ruleId, ID_LENGTH_MAX)) return 'id_invalid'
-  if (anySuspicious(change.ruleId, change.actor, change.currency)) return 'card_number_refused'
+  if (anySuspicious(change.ruleId, change.actor, change.currency, change.definition ?? null)) {
+    return 'card_number_refused'
+  }
   if (change.actor.length > ACTOR_LENGTH_MAX) return 'field_too_long'
   if (change.currency !== null && currencyByCode(change.currency) === undefined) return 'currency_unknown'
   if (change.type === 'unknown' || change.action === 'unknown') return 'rule_invalid'
   if (change.type === 'history_horizon' || change.type === 'id_horizon') {
     return isHorizon(change, change.type) ? null : 'rule_invalid'
   }
-  // A horizon's name is its own: only its newest version counts.
-  if ((HORIZON_RULES as readonly string[]).includes(change.ruleId)) return 'rule_invalid'
+  if (change.type === 'rulebook_proposal' || change.type === 'rulebook') {
+    return isRulebook(change) ? null : 'rule_invalid'
+  }
+  // A horizon's name is its own, and a rulebook's: only its newest version counts.
+  if (([...HORIZON_RULES, ...RULEBOOK_RULES] as readonly string[]).includes(change.ruleId))
+    return 'rule_invalid'
+  if ((change.definition ?? null) !== null || (change.approves ?? null) !== null) return 'rule_invalid'
   if (change.type !== 'velocity_count' && change.currency === null) return 'rule_invalid'
   if (change.type !== 'amount_limit' && !VELOCITY_WINDOWS_MS.includes(change.windowMs)) return 'rule_invalid'
   return change.threshold >= 0n && change.threshold <= AMOUNT_MINOR_MAX ? null : 'rule_invalid'

@@ -49,9 +49,9 @@ export const writeOutputs = (
     writer.add(ACCOUNTS, account.id, accountCurrentOf(account, recordedAt), encoders['accounts.current'])
   }
   for (const rule of effects.rules) {
-    const { occurredAt: _occurredAt, windowMs, fromMs, ...rest } = rule
+    const { occurredAt: _occurredAt, windowMs, fromMs, definition = null, author = null, ...rest } = rule
     const horizonFrom = fromMs == null ? null : BigInt(fromMs)
-    const value = { ...rest, windowMs: BigInt(windowMs), horizonFrom }
+    const value = { ...rest, windowMs: BigInt(windowMs), horizonFrom, definition, author }
     writer.add(RULES, rule.ruleId, value, encoders['rules.current'])
   }
   for (const alert of effects.alerts) {

@@ -112,6 +112,8 @@ const showDecision = (decision: StoredDecision, record: DecisionRecord | undefin
           value: rule.value.toString(),
           threshold: rule.threshold.toString(),
           action: rule.action,
+          points: rule.points,
+          words: rule.words,
         })),
       }),
 })

@@ -107,8 +107,8 @@ function decisionLines({ decision, input, batch, rules, reserved, outputs }: Tra
     `  ${decision.cause} at ${place}${record === null ? ' (kept nowhere any more)' : `, ${record.bytes} bytes in the ${record.keptIn}, SHA-256 ${record.sha256}`}`,
     `    decided ${decision.status}${decision.reason === null ? '' : ` (${decision.reason})`} by ${decision.actor}, recorded ${decision.recordedAt.toISOString()}, place ${decision.sequence}.${decision.index}`,
     ...rules.map(
-      ({ ruleId, version, value, threshold, action }) =>
-        `    rule ${ruleId} (version ${version}): ${value}, allowed ${threshold}: ${action}`,
+      ({ ruleId, version, value, threshold, action, words }) =>
+        `    rule ${ruleId} (version ${version}): ${value}, allowed ${threshold}: ${action}${words === '' ? '' : ` (${words})`}`,
     ),
     ...decision.postings.map(
       (posting) =>

@@ -32,6 +32,8 @@ export interface TypologyFinding {
   readonly typologyId: string
   readonly score: number
   readonly action: Action
+  /** Where the band begins that was reached; 0 = none was. */
+  readonly from: number
 }
 
 export interface RulebookFinding {
@@ -66,9 +68,9 @@ export const evaluateRulebook = (book: Rulebook, payment: RuledPayment): Ruleboo
   for (const { id, rules: own, bands } of book.typologies) {
     const score = own.reduce((sum, rule) => sum + (points.get(rule) ?? 0), 0)
     if (score === 0) continue
-    const reached = bands.reduce<Action>((best, band) => (score >= band.from ? band.action : best), 'none')
-    typologies.push({ typologyId: id, score, action: reached })
-    action = stronger(action, reached)
+    const band = bands.findLast(({ from }) => score >= from) ?? { from: 0, action: 'none' as const }
+    typologies.push({ typologyId: id, score, ...band })
+    action = stronger(action, band.action)
     highest = Math.max(highest, score)
   }
   return { action, score: highest, rules, typologies }

@@ -18,7 +18,7 @@ export interface HoldRow {
   version_index: number
 }
 
-const BIGINT_FIELDS = new Set(['amount', 'remaining', 'threshold', 'offset', 'version'])
+const BIGINT_FIELDS = new Set(['amount', 'remaining', 'threshold', 'offset', 'version', 'approves'])
 
 /** JSON text with bigints as strings. */
 export const toJson = (value: unknown): string =>
