@@ -95,7 +95,10 @@ const writeFilter = (words: readonly number[], count: number, writer: ByteWriter
   writer.number(count)
   if (count === 0) return
   const bits: number[] = []
-  for (let bit = 0; bit < BITS; bit++) if (isSet(words, bit)) bits.push(bit)
+  for (let word = 0; word < WORDS; word++) {
+    for (let left = words[word]!; left !== 0; left &= left - 1)
+      bits.push(word * 16 + 31 - Math.clz32(left & -left))
+  }
   if (bits.length > WORDS) {
     writer.number(0)
     for (const word of words) {

@@ -12,10 +12,9 @@ export class ByteWriter {
   number(value: number): void {
     this.#reserve(NUMBER_BYTES_MAX)
     let rest = value
-    while (rest > 127) {
-      this.#bytes[this.#length++] = (rest % 128) | 0x80
-      rest = Math.floor(rest / 128)
-    }
+    // Bitwise operators are ten times faster, and right below 2^31.
+    for (; rest > 0x7fffffff; rest = Math.floor(rest / 128)) this.#bytes[this.#length++] = (rest % 128) | 0x80
+    for (; rest > 127; rest >>>= 7) this.#bytes[this.#length++] = (rest & 127) | 0x80
     this.#bytes[this.#length++] = rest
   }
 

@@ -18,16 +18,20 @@ export interface CounterWindow {
   readonly shape: WindowShape
   /** Number (event time / bucketMs) of the newest bucket; -1 where nothing was recorded. */
   newest: number
-  /** (bucket number modulo buckets) × columns + column. */
-  readonly cells: number[]
+  /** (bucket number modulo buckets) × columns + column; none until something is recorded. */
+  cells: number[]
 }
 
 /** An empty window. */
 export const newWindow = (shape: WindowShape): CounterWindow => ({
   shape,
   newest: -1,
-  cells: new Array<number>(shape.buckets * shape.columns).fill(0),
+  cells: NO_CELLS,
 })
+
+// An account without labels has no cells for them: most have none.
+const NO_CELLS: number[] = []
+const newCells = ({ buckets, columns }: WindowShape): number[] => new Array<number>(buckets * columns).fill(0)
 
 /** Number of the bucket that a time lies in. @param at ms since 1970 */
 export const bucketOf = (window: CounterWindow, at: number): number => Math.floor(at / window.shape.bucketMs)
@@ -43,7 +47,9 @@ export const place = (window: CounterWindow, at: number): number => {
   if (bucket < 0) return -1
   if (window.newest >= 0 && bucket <= window.newest - buckets) return -1
   if (bucket > window.newest) {
-    if (window.newest >= 0) {
+    if (window.newest < 0) {
+      window.cells = newCells(window.shape)
+    } else {
       // The places of the buckets in between still hold what was one round ago.
       for (let skipped = Math.max(window.newest + 1, bucket - buckets + 1); skipped <= bucket; skipped++)
         window.cells.fill(0, (skipped % buckets) * columns, ((skipped % buckets) + 1) * columns)
@@ -87,16 +93,18 @@ export const writeWindow = (window: CounterWindow, writer: ByteWriter): void => 
   const { buckets, columns } = window.shape
   writer.number(window.newest + 1)
   if (window.newest < 0) return
-  const bits: number[] = []
-  for (let age = 0; age < buckets; age++) {
-    if (!holds(window, age)) continue
-    while (bits.length <= age >> 3) bits.push(0)
-    bits[age >> 3] = bits[age >> 3]! | (1 << (age & 7))
+  const last = Math.min(buckets - 1, window.newest)
+  let oldest = -1
+  for (let age = last; age >= 0 && oldest < 0; age--) if (holds(window, age)) oldest = age
+  writer.number((oldest + 8) >> 3)
+  for (let first = 0; first <= oldest; first += 8) {
+    let byte = 0
+    for (let bit = 0; bit < 8 && first + bit <= oldest; bit++)
+      if (holds(window, first + bit)) byte |= 1 << bit
+    writer.byte(byte)
   }
-  writer.number(bits.length)
-  for (const byte of bits) writer.byte(byte)
-  for (let age = 0; age < buckets; age++) {
-    if (((bits[age >> 3] ?? 0) & (1 << (age & 7))) === 0) continue
+  for (let age = 0; age <= oldest; age++) {
+    if (!holds(window, age)) continue
     const start = startOf(window, age)
     for (let column = 0; column < columns; column++) writer.number(window.cells[start + column]!)
   }
@@ -108,8 +116,10 @@ export const readWindow = (shape: WindowShape, reader: ByteReader): CounterWindo
   window.newest = reader.number() - 1
   if (window.newest < 0) return window
   const bytes = reader.number()
+  window.cells = newCells(shape)
   if (bytes > (shape.buckets + 7) >> 3) throw new Error(`feature state: ${bytes} bytes of bucket bits`)
-  const bits = Array.from({ length: bytes }, () => reader.byte())
+  const bits: number[] = []
+  for (let read = 0; read < bytes; read++) bits.push(reader.byte())
   for (let age = 0; age < bytes * 8; age++) {
     if ((bits[age >> 3]! & (1 << (age & 7))) === 0) continue
     if (age >= shape.buckets || age > window.newest) throw new Error('feature state: a bucket out of range')
@@ -123,7 +133,6 @@ const startOf = ({ newest, shape }: CounterWindow, age: number): number =>
   ((newest - age) % shape.buckets) * shape.columns
 
 const holds = (window: CounterWindow, age: number): boolean => {
-  if (age > window.newest) return false
   const start = startOf(window, age)
   for (let column = 0; column < window.shape.columns; column++)
     if (window.cells[start + column] !== 0) return true
