@@ -42,6 +42,7 @@ export const REASONS = [
   'uetr_invalid',
   'time_in_future',
   'too_old',
+  // Decided by nobody: the bounds of the fields keep every output below what its topic takes (processors/runtime/outputs.test.ts).
   'too_large',
   // The id seen before with other content.
   'id_conflict',
