@@ -119,5 +119,5 @@ test('waiting for what no processor applies ends with an error that says so', as
     [{ topic: publisher.topicName('accounts'), partition: 0, offset: 1_000_000n }],
     { pool, clusterId: 'local', topicPrefix: configuration.ledger.topicPrefix, idleTimeoutMs: 300 },
   )
-  await expect(waiting).rejects.toMatchObject({ code: 'not_applied_in_time' })
+  await expect(waiting).rejects.toMatchObject({ code: 'engine_unreachable' })
 })

@@ -1,6 +1,6 @@
 /** Waiting until published records are applied: the engine's own positions in Postgres say so (ingest_offsets). */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { OperatingError } from '#platform/errors.ts'
+import { UnreachableError } from '#platform/errors.ts'
 import type { RecordPosition } from '#platform/kafka/producer.ts'
 import type { ReadPool } from '#platform/postgres/pool.ts'
 import { readAppliedOffsets } from '#platform/postgres/queries/read-applied-offsets.ts'
@@ -36,7 +36,7 @@ export function noteLast(last: Map<string, RecordPosition>, position: RecordPosi
 
 /**
  * Waits until the last of the given positions is applied in each partition.
- * @throws OperatingError `not_applied_in_time` (retriable) where no position moved for `idleTimeoutMs`: no processor runs, or it stopped
+ * @throws UnreachableError `engine_unreachable` where no position moved for `idleTimeoutMs`: no processor runs, or it stopped
  */
 export async function waitUntilApplied(
   positions: Iterable<RecordPosition>,
@@ -55,10 +55,9 @@ export async function waitUntilApplied(
       movedAtMs = performance.now()
       options.onRemaining?.(missing)
     } else if (performance.now() - movedAtMs > options.idleTimeoutMs) {
-      throw new OperatingError(
-        'not_applied_in_time',
+      throw new UnreachableError(
+        'engine',
         `${missing} published records are not applied and nothing moved for ${options.idleTimeoutMs} ms; is a processor running (npx tallystream run)?`,
-        { retriable: true },
       )
     }
     await sleep(pollMs, undefined, options.signal === undefined ? {} : { signal: options.signal })
