@@ -211,7 +211,7 @@ export function registerReadTransactions(
         operationId: 'listTransactions',
         summary: 'Transactions, newest first',
         description:
-          'Each with what it is now; held and rejected ones show what they asked for. A Link header names the next page; a page may be shorter than asked for.',
+          'Each with what it is now; held and rejected ones show what they asked for. A Link header names the next page. With filters a page may be shorter than asked for, even empty, and have a next one: each looks through 5,000 transactions at most.',
         tags: ['transactions'],
         querystring: {
           type: 'object',

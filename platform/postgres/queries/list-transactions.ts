@@ -11,6 +11,7 @@ import {
 } from '#platform/postgres/queries/codes.ts'
 import { CURSOR_END, type Cursor, type Page } from '#platform/postgres/queries/cursor.ts'
 import { expectKept } from '#platform/postgres/queries/history-start.ts'
+import { sequencesBetween } from '#platform/postgres/queries/sequences-between.ts'
 import {
   type HeldPostingRow,
   kindOf,
@@ -52,8 +53,8 @@ export interface ListedTransaction {
 
 export const TRANSACTION_CURSOR_LENGTH = 2
 
-/** How many postings of an account one page looks through; then it ends, perhaps short, with a cursor to go on. */
-const ACCOUNT_WINDOW = 5000
+/** How many transactions, or postings of an account, one page looks through; then it ends, perhaps short, with a cursor to go on. */
+const WINDOW = 5000
 
 interface Row {
   sequence: bigint
@@ -84,52 +85,66 @@ const LATEST = `left join holds h on h.key = t.key
         and (l.sequence, l.index) <> (t.sequence, t.index)) n on true`
 
 /**
- * A page of transactions older than `before`. With an account a page may be short of `limit`, even empty, and still have a next one.
- * The last page ends where the kept history begins.
+ * A page of transactions older than `before`. With filters a page may be short of `limit`, even empty, and still have a next one:
+ * a rare value isn't looked for in the whole history at once. The last page ends where the kept history begins.
  *
+ * @param options.window rows looked through for one page
  * @throws PeriodDroppedError where `before`, `from` or `to` lies in what was dropped
  */
 export async function listTransactions(
   pool: ReadPool,
-  options: { filters: TransactionFilters; before: Cursor | null; limit: number },
+  options: { filters: TransactionFilters; before: Cursor | null; limit: number; window?: number },
 ): Promise<Page<ListedTransaction>> {
+  const { filters, limit, window = WINDOW } = options
+  const { from, to, accountId } = filters
   const [sequence, index] = options.before ?? [CURSOR_END, 0n]
-  const values: SqlValue[] = [sequence!, index!]
-  const { from, to } = options.filters
   const isPaging = options.before !== null
-  if (isPaging || from !== undefined || to !== undefined) {
-    await expectKept(pool, { sequence: isPaging ? sequence : undefined, from, to })
-  }
-  const conditions = conditionsOf(options.filters, values)
-  values.push(options.limit + 1)
-  const limitPlace = `$${values.length}`
-  if (options.filters.accountId === undefined) {
-    const text = `select ${COLUMNS}, null as window_rows from transactions t ${LATEST}
-      where t.sequence <= $1 and (t.sequence, t.index) < ($1, $2::bigint) and t.cause = 0 and t.status <> ${DUPLICATE_CODE}
-        ${conditions} order by t.sequence desc, t.index desc limit ${limitPlace}`
-    return pageFrom(await pool.query<Row>({ text }, values), options.limit)
-  }
-  values.push(options.filters.accountId, BigInt(ACCOUNT_WINDOW))
-  const text = accountText({
-    conditions,
-    limitPlace,
-    accountPlace: `$${values.length - 1}`,
-    windowPlace: `$${values.length}`,
-  })
-  return pageFrom(await pool.query<Row>({ text }, values), options.limit)
+  const isTimed = from !== undefined || to !== undefined
+  if (isPaging || isTimed) await expectKept(pool, { sequence: isPaging ? sequence : undefined, from, to })
+  const span = isTimed ? await sequencesBetween(pool, { from, to }) : { first: 0n, last: CURSOR_END }
+  const values: SqlValue[] = span.last < sequence! ? [span.last, CURSOR_END] : [sequence!, index!]
+  values.push(span.first)
+  const conditions = conditionsOf(filters, values)
+  values.push(limit + 1, BigInt(window))
+  const places = { conditions, limitPlace: `$${values.length - 1}`, windowPlace: `$${values.length}::bigint` }
+  if (accountId !== undefined) values.push(accountId)
+  const text =
+    accountId === undefined
+      ? plainText(places)
+      : accountText({ ...places, accountPlace: `$${values.length}` })
+  return pageFrom(await pool.query<Row>({ text }, values), { limit, window })
 }
 
-/** By account the account's postings lead: going through all transactions for a rare account would take for ever. */
-function accountText(places: {
-  conditions: string
-  limitPlace: string
-  accountPlace: string
-  windowPlace: string
-}): string {
+/** What a page may look through is behind $1 and $2, and not before $3. */
+const BEHIND = 'sequence <= $1 and (sequence, index) < ($1, $2::bigint) and sequence >= $3'
+
+interface Places {
+  readonly conditions: string
+  readonly limitPlace: string
+  readonly windowPlace: string
+}
+
+/** The last row of the window is looked up in the primary key first, so that reading may end before it: with the page. */
+function plainText({ conditions, limitPlace, windowPlace }: Places): string {
+  return `with edge as (select sequence, index from transactions where ${BEHIND}
+      order by sequence desc, index desc offset ${windowPlace} - 1 limit 1),
+    listed as (select ${COLUMNS} from (select * from transactions
+        where ${BEHIND} and sequence >= coalesce((select sequence from edge), 0)
+          and (sequence, index) >= (coalesce((select sequence from edge), 0), coalesce((select index from edge), 0))) t ${LATEST}
+      where t.cause = 0 and t.status <> ${DUPLICATE_CODE} ${conditions}
+      order by t.sequence desc, t.index desc limit ${limitPlace})
+    select listed.*, case when edge.sequence is null then 0 else ${windowPlace} end as window_rows,
+      edge.sequence as window_sequence, edge.index as window_index
+    from (select 1) as always left join edge on true left join listed on true
+    order by listed.sequence desc, listed.index desc`
+}
+
+/** By account the account's postings lead. */
+function accountText(places: Places & { readonly accountPlace: string }): string {
   const { conditions, limitPlace, accountPlace, windowPlace } = places
   const side = (column: string) => `(select sequence, index, recorded_at from postings
       where ${column} = (select account_no from accounts where account_id = ${accountPlace})
-        and sequence <= $1 and (sequence, index) < ($1, $2::bigint)
+        and ${BEHIND}
       order by sequence desc, index desc limit ${windowPlace})`
   return `with seen as (${side('debit_no')} union all ${side('credit_no')}
       order by sequence desc, index desc limit ${windowPlace}),
@@ -163,15 +178,18 @@ function conditionsOf(filters: TransactionFilters, values: SqlValue[]): string {
   return conditions.join(' ')
 }
 
-function pageFrom(rows: readonly Row[], limit: number): Page<ListedTransaction> {
+function pageFrom(
+  rows: readonly Row[],
+  { limit, window }: { readonly limit: number; readonly window: number },
+): Page<ListedTransaction> {
   const [edge] = rows
-  // An account without a match in the window comes as one row of nothing but the window's edge.
+  // A window without a match comes as one row of nothing but its edge.
   const found = rows.filter((row) => row.sequence !== null)
   const shown = found.slice(0, limit)
   const last = shown.at(-1)
   let next: Cursor | null = null
   if (found.length > limit && last !== undefined) next = [last.sequence, BigInt(last.index)]
-  else if (edge?.window_rows === BigInt(ACCOUNT_WINDOW)) {
+  else if (edge?.window_rows === BigInt(window)) {
     next = [edge.window_sequence ?? 0n, BigInt(edge.window_index ?? 0)]
   }
   return { items: shown.map(listedOf), next }

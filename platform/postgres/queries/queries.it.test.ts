@@ -21,6 +21,7 @@ import { readEntries } from '#platform/postgres/queries/read-entries.ts'
 import { readOutcomes } from '#platform/postgres/queries/read-outcomes.ts'
 import { readProgress } from '#platform/postgres/queries/read-progress.ts'
 import { readTransaction } from '#platform/postgres/queries/read-transaction.ts'
+import { sequencesBetween } from '#platform/postgres/queries/sequences-between.ts'
 
 let ledger: LedgerFixture
 let pool: ReadPool
@@ -145,8 +146,14 @@ test.each([1, 2, 3, 100])(
   },
 )
 
-const list = async (filters: TransactionFilters, limit = 2): Promise<string[]> =>
-  (await all((before) => listTransactions(pool, { filters, before, limit }))).map(({ id }) => id)
+const list = async (filters: TransactionFilters, limit = 2): Promise<string[]> => {
+  const idsOf = async (window: number) =>
+    (await all((before) => listTransactions(pool, { filters, before, limit, window }))).map(({ id }) => id)
+  const ids = await idsOf(1_000)
+  // However little a page looks through, all of them together find the same.
+  for (const window of [1, 2, 3]) expect(await idsOf(window)).toEqual(ids)
+  return ids
+}
 
 test('transactions are listed newest first, one a transaction, as they are now', async () => {
   const items = await all((before) => listTransactions(pool, { filters: {}, before, limit: 2 }))
@@ -189,6 +196,41 @@ test('filters', async () => {
   expect(await list({ accountId: 'bank' }, 1)).toEqual(['split', 'fund'])
   expect(await list({ accountId: 'alice', source: 'shop' }, 1)).toEqual(['split'])
   expect(await list({ accountId: 'nobody' })).toEqual([])
+})
+
+test('a page looks through so many transactions at most, and goes on behind them', async () => {
+  const page = (before: Cursor | null) =>
+    listTransactions(pool, { filters: { source: 'shop' }, before, limit: 2, window: 3 })
+  const first = await page(null)
+  expect(first.items).toEqual([])
+  expect(first.next).not.toBeNull()
+  const looked = [first]
+  for (let next = first.next; next !== null; next = looked.at(-1)!.next) looked.push(await page(next))
+  expect(looked.flatMap(({ items }) => items.map(({ id }) => id))).toEqual(['split'])
+  expect(looked.length).toBeGreaterThan(2)
+})
+
+test('a stretch of time is a stretch of the history: nothing newer is looked through for something old', async () => {
+  const at = (hours: number) => new Date(FIXTURE_TIME_MS + hours * HOUR_MS)
+  const everything = await all((before) => listTransactions(pool, { filters: {}, before, limit: 100 }))
+  for (const hours of [-1, 0, 1, 3, 5, 8, 11, 20]) {
+    const before = everything.filter(({ recordedAt }) => recordedAt < at(hours))
+    const { first, last } = await sequencesBetween(pool, { from: at(hours), to: at(hours) })
+    expect(last).toBe(first)
+    for (const { sequence, recordedAt } of everything) {
+      if (sequence > last) expect(recordedAt >= at(hours), `${sequence} at ${hours}`).toBe(true)
+      if (sequence < first) expect(recordedAt < at(hours), `${sequence} at ${hours}`).toBe(true)
+    }
+    // The very last before it, so that a page isn't filled with what can't be meant.
+    if (before.length > 0) expect(last).toBeGreaterThanOrEqual(before[0]!.sequence)
+    const page = await listTransactions(pool, {
+      filters: { to: at(hours) },
+      before: null,
+      limit: 1,
+      window: 3,
+    })
+    expect(page.items.map(({ id }) => id)).toEqual(before.slice(0, 1).map(({ id }) => id))
+  }
 })
 
 test('a transaction shows every decision about it', async () => {
