@@ -284,6 +284,7 @@ test('rules and reviews: a rule holds, a reviewer releases or declines, the firs
 
 test('a rulebook: proposed by one, approved by another, and every decision says what it found', async () => {
   const file = join(folder, 'rulebook.json')
+  const from = new Date().toISOString()
   const rule = {
     id: 'high',
     version: 4,
@@ -324,6 +325,25 @@ test('a rulebook: proposed by one, approved by another, and every decision says 
       },
       { rule_id: 'typology:odd', value: '70', threshold: '50', action: 'hold' },
     ],
+  })
+  // The rulebook in force would have done what was done; a milder one would not have held.
+  const milder = join(folder, 'milder.json')
+  writeFileSync(milder, JSON.stringify({ format: 1, name: 'book', version: 4, rules: [rule] }))
+  const [same, other] = await Promise.all(
+    [file, milder].map((name) => json(`fraud backtest --rules ${name} --from ${from}`)),
+  )
+  const held = { holds: 1, rejects: 0, stopped: { EUR: '150.01' } }
+  expect(same).toMatchObject({ payments: 1, changed: 0, decided: held, candidate: held })
+  expect(same!.rules).toEqual([
+    { rule_id: 'high', decided: 1, candidate: 1 },
+    { rule_id: 'typology:odd', decided: 1, candidate: 1 },
+  ])
+  expect(other).toMatchObject({
+    payments: 1,
+    changed: 1,
+    decided: held,
+    candidate: { holds: 0, stopped: {} },
+    examples: [{ payment: 'cli/odd-1', decided: 'hold', candidate: 'none' }],
   })
   // The built-in one in its place.
   const builtin = (await write('fraud propose --actor ann')).proposal as { version: string; rules: number }

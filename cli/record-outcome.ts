@@ -29,6 +29,8 @@ export interface ProcessedDecision extends LogPosition {
     readonly value: bigint
     readonly threshold: bigint
     readonly action: string
+    readonly points: number
+    readonly words: string
   }[]
 }
 

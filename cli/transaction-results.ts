@@ -42,7 +42,10 @@ export function outcomeResult(
   }
   const { status, reason, rules } = decision
   const words = reason === null ? [] : [[reason, wordsOf(reason) ?? []].flat().join(': ')]
-  const why = [...words, ...rules.map((rule) => `rule ${rule.ruleId}`)]
+  const why = [
+    ...words,
+    ...rules.map((rule) => `rule ${rule.ruleId}${rule.words === '' ? '' : `: ${rule.words}`}`),
+  ]
   return {
     json: {
       ...subject,
@@ -55,6 +58,8 @@ export function outcomeResult(
         value: rule.value,
         threshold: rule.threshold,
         action: rule.action,
+        points: rule.points,
+        words: rule.words,
       })),
       sequence,
       recorded_at: new Date(Number(decision.recordedAt)).toISOString(),

@@ -1,10 +1,11 @@
-/** `fraud train | score | check | propose | approve | rules`: fraud detection over histories in files, and the engine's rulebook. */
+/** `fraud train | score | check | propose | approve | rules | backtest`: fraud detection over histories in files, and the engine's rulebook. */
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { finished } from 'node:stream/promises'
 import type { Command } from 'commander'
 import { addCommand, type CommandContext, type CommandResult } from '#cli/command.ts'
+import { addBacktest } from '#cli/fraud/backtest-command.ts'
 import { readModelFile, readRulebookFile } from '#cli/fraud/files.ts'
 import { addRulebookCommands } from '#cli/fraud/rulebook-commands.ts'
 import { choice, wholeOf } from '#cli/options.ts'
@@ -52,6 +53,7 @@ export function registerFraud(program: Command): void {
   addScore(fraud)
   addCheck(fraud)
   addRulebookCommands(fraud)
+  addBacktest(fraud)
 }
 
 function addTrain(fraud: Command): void {

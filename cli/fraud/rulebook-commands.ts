@@ -48,7 +48,7 @@ function addPropose(fraud: Command): void {
         definition.length > RULEBOOK_LENGTH_MAX
           ? `expected at most ${RULEBOOK_LENGTH_MAX} characters, found ${definition.length}`
           : problemOfRulebook(definition)
-      if (problem !== null) throw new ConfigurationError(`${file}:\n${problem}`)
+      if (problem !== null) throw new ConfigurationError(`${file ?? 'the built-in rulebook'}:\n${problem}`)
       const type = 'rulebook_proposal'
       const ledger = await openWriter(context)
       const submission = await ledger.submit(

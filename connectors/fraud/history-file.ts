@@ -17,13 +17,20 @@ export interface HistoryRow {
   readonly isFraud: boolean | null
 }
 
-const FORMAT: CsvFormat = { delimiter: ',', quote: '', header: true, encoding: 'utf-8', skipLines: 0 }
+/** Commas, names in the first line, no quotes. */
+export const HISTORY_FORMAT: CsvFormat = {
+  delimiter: ',',
+  quote: '',
+  header: true,
+  encoding: 'utf-8',
+  skipLines: 0,
+}
 const NEEDED = ['tx_id', 'epoch', 'customer_id', 'terminal_id', 'amount_cents'] as const
 const EPOCH_MAX = 253_402_300_799
 
 /** Rows in the file's order, in blocks. @throws ConfigurationError where the file or a line can't be read: a score needs all that came before */
 export async function* readHistoryFile(path: string): AsyncGenerator<HistoryRow[]> {
-  for await (const { header, records, problems } of readCsv(path, FORMAT)) {
+  for await (const { header, records, problems } of readCsv(path, HISTORY_FORMAT)) {
     const problem = problems[0]
     if (problem !== undefined)
       throw new ConfigurationError(

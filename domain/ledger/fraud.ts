@@ -83,9 +83,13 @@ export const noteOutcome = (
 }
 
 /** A hundred postings of the largest amount may be more than 2^53: such sums count as that. */
-const wholeOf = (amountMinor: bigint): number =>
+export const wholeOf = (amountMinor: bigint): number =>
   amountMinor > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(amountMinor)
 
 /** Who is paid, as precisely as the record says it. */
-const counterpartyOf = ({ terminal, merchant, postings }: TransactionCommand): string =>
+export const counterpartyOf = ({
+  terminal,
+  merchant,
+  postings,
+}: Pick<TransactionCommand, 'terminal' | 'merchant' | 'postings'>): string =>
   terminal ?? merchant ?? postings[0]!.credit

@@ -1,0 +1,139 @@
+/** Back-tests of a rulebook on the ledger's own decisions: batch records in sequence, decoded and run through processors/fraud/backtest.ts. */
+import type { Rulebook } from '#domain/fraud/rulebook/definition.ts'
+import { counterpartyOf, wholeOf } from '#domain/ledger/fraud.ts'
+import { readFrames } from '#domain/ledger/batch-record.ts'
+import type { Posting, TransactionCommand } from '#domain/transactions/command.ts'
+import { OperatingError } from '#platform/errors.ts'
+import type { ReadPool } from '#platform/postgres/pool.ts'
+import { listRules } from '#platform/postgres/queries/list-rules.ts'
+import { readHistoryEnds } from '#platform/postgres/queries/read-batch-headers.ts'
+import { readCustomers } from '#platform/postgres/queries/read-customers.ts'
+import { schemaOf } from '#platform/schema-registry/contracts.ts'
+import type { SchemaRegistry } from '#platform/schema-registry/registry.ts'
+import { AvroDecoder } from '#platform/schema-registry/serde.ts'
+import { TOPICS } from '#schemas/topics.ts'
+import { tableBatches } from './audit/table-batches.ts'
+import { Backtest, type BacktestResult, type DecidedPayment } from './fraud/backtest.ts'
+
+export interface BacktestOptions {
+  readonly candidate: Rulebook
+  /** Payments that occurred before it only fill the features, ms since 1970; null = all count. */
+  readonly fromMs: number | null
+  readonly signal: AbortSignal
+  /** What is known of a payment by its id; null where nothing is. */
+  readonly labelOf: (id: string) => boolean | null
+  readonly progress: (message: string) => void
+}
+
+/** What is read of a record of `transactions.processed`. */
+interface Processed
+  extends Pick<TransactionCommand, 'card' | 'merchant' | 'terminal' | 'device' | 'country'> {
+  readonly id: string
+  readonly source: string
+  readonly kind: string
+  readonly cause: string
+  readonly status: string
+  readonly reason: string | null
+  readonly occurredAt: bigint
+  readonly postings: readonly Posting[]
+  readonly requested: readonly Posting[]
+  readonly rules: DecidedPayment['hits']
+}
+
+const LOOKED_AT = new Set(['post', 'authorize', 'exchange'])
+/** Why a payment may be rejected after it was looked at. */
+const LATE_REASONS = new Set(['fraud_rejected', 'insufficient_funds', 'balance_overflow'])
+const TOLD_EVERY_BATCHES = 1_000n
+
+/**
+ * Runs the whole kept history through the candidate.
+ * @throws OperatingError `head_missing`, `batches_gone` where the first batches aren't kept: features would be other ones
+ */
+export async function backtestLedger(
+  pool: ReadPool,
+  registry: SchemaRegistry,
+  options: BacktestOptions,
+): Promise<BacktestResult> {
+  const ends = await readHistoryEnds(pool)
+  if (ends === undefined)
+    throw new OperatingError('head_missing', 'expected a ledger with tables, found none')
+  const decoder = new AvroDecoder<Processed>(registry, schemaOf(TOPICS.processed))
+  const singles = new Set(
+    (await listRules(pool)).filter((rule) => rule.definition === null).map((rule) => rule.ruleId),
+  )
+  const backtest = new Backtest(options.candidate, (ruleId) => singles.has(ruleId))
+  const source = tableBatches(pool)
+  let expected = 1n
+  for await (const headers of source.headers(0n, ends.sequence)) {
+    for (const { sequence } of headers) {
+      options.signal.throwIfAborted()
+      const payload = sequence === expected ? await source.payload(sequence) : null
+      if (payload === null)
+        throw new OperatingError(
+          'batches_gone',
+          `expected batch ${expected}, which is not kept in Postgres any more`,
+        )
+      const records: Processed[] = []
+      for (const frame of readFrames(payload))
+        if (frame.topic === TOPICS.processed.name) records.push(await decoder.decode(frame.value))
+      await addRecords(pool, backtest, records, options)
+      if (expected % TOLD_EVERY_BATCHES === 0n) options.progress(`${expected} of ${ends.sequence} batches`)
+      expected += 1n
+    }
+  }
+  return backtest.result()
+}
+
+async function addRecords(
+  pool: ReadPool,
+  backtest: Backtest,
+  records: readonly Processed[],
+  options: BacktestOptions,
+): Promise<void> {
+  const customers = await readCustomers(pool, [
+    ...new Set(records.flatMap((record) => payerOf(record) ?? [])),
+  ])
+  for (const record of records) {
+    if (record.cause === 'review') backtest.review(nameOf(record), record.status === 'declined')
+    const payer = payerOf(record)
+    if (payer !== null && customers.has(payer)) backtest.add(paymentOf(record, payer, options))
+  }
+}
+
+const nameOf = ({ source, id }: Processed): string => `${source}/${id}`
+
+/** Who was looked at; null where nobody was. */
+const payerOf = ({ cause, kind, status, reason, postings, requested }: Processed): string | null => {
+  if (cause !== 'transaction' || !LOOKED_AT.has(kind) || status === 'duplicate') return null
+  if (status === 'rejected' && !LATE_REASONS.has(reason ?? '')) return null
+  return (postings[0] ?? requested[0])?.debit ?? null
+}
+
+const paymentOf = (
+  record: Processed,
+  payer: string,
+  { fromMs, labelOf }: BacktestOptions,
+): DecidedPayment => {
+  const postings = record.postings.length > 0 ? record.postings : record.requested
+  const paid = postings.filter(({ debit }) => debit === payer)
+  const { card, merchant, terminal, device, country } = record
+  const at = Number(record.occurredAt)
+  const counterparty = counterpartyOf({ terminal, merchant, postings })
+  return {
+    name: nameOf(record),
+    facts: {
+      amount: wholeOf(paid.reduce((sum, { amount }) => sum + amount, 0n)),
+      at,
+      account: payer,
+      counterparty,
+      country,
+    },
+    currency: postings[0]!.currency,
+    kind: record.kind,
+    subjects: { account: payer, card, merchant, terminal, device, counterparty, country },
+    isDeclined: record.status === 'rejected',
+    hits: record.rules,
+    isFraud: labelOf(record.id),
+    isCounted: fromMs === null || at >= fromMs,
+  }
+}

@@ -1,0 +1,215 @@
+/**
+ * What another rulebook would have done: decided payments in ledger order, looked at once more with the features that the engine had,
+ * and compared with what was decided. The payments themselves stay as they were: a rejected one would have changed what came after it
+ * only by its counts.
+ */
+import { assessByRulebook, type Assessment } from '#domain/fraud/assess.ts'
+import { isKnown, nameHash } from '#domain/fraud/features/acquaintances.ts'
+import { DAY_MS } from '#domain/fraud/features/feedback.ts'
+import type { PaymentFacts } from '#domain/fraud/features/observe.ts'
+import { countryNumber, notePayment } from '#domain/fraud/features/payer.ts'
+import {
+  type AccountProfile,
+  decodeProfile,
+  encodeProfile,
+  newProfile,
+  payerOf,
+} from '#domain/fraud/profile.ts'
+import type { Rulebook } from '#domain/fraud/rulebook/definition.ts'
+import type { RuledPayment } from '#domain/fraud/rulebook/evaluate.ts'
+import { StateShelf } from './state-shelf.ts'
+
+export type TakenAction = Assessment['action']
+
+/** A payment that the engine looked at. */
+export interface DecidedPayment {
+  /** Source and id. */
+  readonly name: string
+  readonly facts: PaymentFacts
+  readonly currency: string
+  readonly kind: string
+  readonly subjects: RuledPayment['subjects']
+  readonly isDeclined: boolean
+  /** What was found then. */
+  readonly hits: readonly { readonly ruleId: string; readonly action: string }[]
+  /** null where nobody knows yet. */
+  readonly isFraud: boolean | null
+  /** Whether it counts; earlier ones only fill the features. */
+  readonly isCounted: boolean
+}
+
+/** What one of the two did. */
+export interface Deeds {
+  readonly alerts: number
+  readonly holds: number
+  readonly rejects: number
+  /** Of holds and rejects, minor units by currency. */
+  readonly stoppedMinor: Readonly<Record<string, bigint>>
+  /** Of the labelled payments: frauds with any action, frauds without, genuine ones with an action. */
+  readonly caught: number
+  readonly missed: number
+  readonly falsePositives: number
+}
+
+export interface BacktestResult {
+  readonly payments: number
+  readonly labelled: number
+  readonly decided: Deeds
+  readonly candidate: Deeds
+  /** Payments with another action. */
+  readonly changed: number
+  /** By rule: how often it fired, shadows too. */
+  readonly rules: readonly { readonly ruleId: string; readonly decided: number; readonly candidate: number }[]
+  /** The first that changed. */
+  readonly examples: readonly {
+    readonly payment: string
+    readonly decided: TakenAction
+    readonly candidate: TakenAction
+    readonly words: readonly string[]
+  }[]
+}
+
+type Counting<Type> = { -readonly [Key in keyof Type]: Type[Key] }
+interface Deed {
+  readonly decided: TakenAction
+  readonly candidate: TakenAction
+}
+
+const OBJECTS_MAX = 100_000
+const KEEP_DAYS = 3_650
+const EXAMPLES_MAX = 20
+const STRENGTH: Readonly<Record<string, number>> = { none: 0, shadow: 0, alert: 1, hold: 2, reject: 3 }
+const ACTIONS: readonly TakenAction[] = ['none', 'alert', 'hold', 'reject']
+
+const strongest = (actions: readonly string[]): TakenAction =>
+  ACTIONS[actions.reduce((most, action) => Math.max(most, STRENGTH[action] ?? 0), 0)]!
+const newDeeds = (): Counting<Deeds> & { stoppedMinor: Record<string, bigint> } => ({
+  alerts: 0,
+  holds: 0,
+  rejects: 0,
+  stoppedMinor: {},
+  caught: 0,
+  missed: 0,
+  falsePositives: 0,
+})
+
+export class Backtest {
+  readonly #candidate: Rulebook
+  /** Rules that stay in force beside the rulebook, whichever it is. */
+  readonly #isSingle: (ruleId: string) => boolean
+  readonly #profiles = new StateShelf<AccountProfile>({
+    make: newProfile,
+    encode: encodeProfile,
+    decode: (bytes) => decodeProfile(Buffer.from(bytes)),
+    objectsMax: OBJECTS_MAX,
+    keepDays: KEEP_DAYS,
+  })
+  readonly #decided = newDeeds()
+  readonly #tried = newDeeds()
+  readonly #rules = new Map<string, { decided: number; candidate: number }>()
+  readonly #examples: BacktestResult['examples'][number][] = []
+  /** Held ones that nobody has labelled yet, until a review does. */
+  readonly #unlabelled = new Map<string, Deed>()
+  #payments = 0
+  #labelled = 0
+  #changed = 0
+
+  constructor(candidate: Rulebook, isSingle: (ruleId: string) => boolean) {
+    this.#candidate = candidate
+    this.#isSingle = isSingle
+  }
+
+  /** The next payment in ledger order. */
+  add(payment: DecidedPayment): void {
+    const { facts, hits } = payment
+    const profile = this.#profiles.take(facts.account, Math.floor(facts.at / DAY_MS))
+    const found = assessByRulebook(this.#candidate, { ...payment, profile })
+    note(profile, payment)
+    encodeProfile(profile)
+    if (!payment.isCounted) return
+    this.#payments += 1
+    const deed: Deed = {
+      decided: strongest(hits.map(({ action }) => action)),
+      candidate: strongest([
+        found.action,
+        ...hits.filter(({ ruleId }) => this.#isSingle(ruleId)).map(({ action }) => action),
+      ]),
+    }
+    count(this.#decided, deed.decided, payment)
+    count(this.#tried, deed.candidate, payment)
+    for (const { ruleId } of hits) if (!this.#isSingle(ruleId)) this.#ruleOf(ruleId).decided += 1
+    for (const { ruleId } of found.hits) this.#ruleOf(ruleId).candidate += 1
+    if (payment.isFraud !== null) this.#label(deed, payment.isFraud)
+    else if (deed.decided === 'hold') this.#unlabelled.set(payment.name, deed)
+    if (deed.decided === deed.candidate) return
+    this.#changed += 1
+    if (this.#examples.length < EXAMPLES_MAX)
+      this.#examples.push({ payment: payment.name, ...deed, words: found.hits.map(({ words }) => words) })
+  }
+
+  /** A review of a held payment says what it was: declined = a fraud. */
+  review(name: string, isFraud: boolean): void {
+    const deed = this.#unlabelled.get(name)
+    if (deed === undefined) return
+    this.#unlabelled.delete(name)
+    this.#label(deed, isFraud)
+  }
+
+  result(): BacktestResult {
+    return {
+      payments: this.#payments,
+      labelled: this.#labelled,
+      decided: this.#decided,
+      candidate: this.#tried,
+      changed: this.#changed,
+      rules: [...this.#rules]
+        .map(([ruleId, counts]) => ({ ruleId, ...counts }))
+        .sort((a, b) => (a.ruleId < b.ruleId ? -1 : 1)),
+      examples: this.#examples,
+    }
+  }
+
+  #ruleOf(ruleId: string): { decided: number; candidate: number } {
+    const counts = this.#rules.get(ruleId) ?? { decided: 0, candidate: 0 }
+    this.#rules.set(ruleId, counts)
+    return counts
+  }
+
+  #label(deed: Deed, isFraud: boolean): void {
+    this.#labelled += 1
+    for (const [deeds, action] of [
+      [this.#decided, deed.decided],
+      [this.#tried, deed.candidate],
+    ] as const) {
+      if (isFraud && action !== 'none') deeds.caught += 1
+      else if (isFraud) deeds.missed += 1
+      else if (action !== 'none') deeds.falsePositives += 1
+    }
+  }
+}
+
+const count = (
+  deeds: ReturnType<typeof newDeeds>,
+  action: TakenAction,
+  { facts, currency }: DecidedPayment,
+): void => {
+  if (action === 'alert') deeds.alerts += 1
+  if (action === 'hold') deeds.holds += 1
+  if (action === 'reject') deeds.rejects += 1
+  if (action === 'hold' || action === 'reject')
+    deeds.stoppedMinor[currency] = (deeds.stoppedMinor[currency] ?? 0n) + BigInt(facts.amount)
+}
+
+/** As domain/ledger/fraud.ts notes it. */
+const note = (profile: AccountProfile, { facts, isDeclined }: DecidedPayment): void => {
+  const payer = payerOf(profile)
+  const counterparty = facts.counterparty === null ? null : nameHash(facts.counterparty)
+  notePayment(payer, {
+    amount: facts.amount,
+    at: facts.at,
+    counterparty,
+    country: countryNumber(facts.country),
+    isNewCounterparty: counterparty !== null && !isKnown(payer.met, facts.at, counterparty),
+    isDeclined,
+  })
+}
