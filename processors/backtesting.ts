@@ -10,7 +10,7 @@ import { readHistoryEnds } from '#platform/postgres/queries/read-batch-headers.t
 import { readCustomers } from '#platform/postgres/queries/read-customers.ts'
 import { schemaOf } from '#platform/schema-registry/contracts.ts'
 import type { SchemaRegistry } from '#platform/schema-registry/registry.ts'
-import { AvroDecoder } from '#platform/schema-registry/serde.ts'
+import { AvroDecoder, writerIdOf } from '#platform/schema-registry/serde.ts'
 import { TOPICS } from '#schemas/topics.ts'
 import { tableBatches } from './audit/table-batches.ts'
 import { Backtest, type BacktestResult, type DecidedPayment } from './fraud/backtest.ts'
@@ -73,9 +73,11 @@ export async function backtestLedger(
           'batches_gone',
           `expected batch ${expected}, which is not kept in Postgres any more`,
         )
-      const records: Processed[] = []
-      for (const frame of readFrames(payload))
-        if (frame.topic === TOPICS.processed.name) records.push(await decoder.decode(frame.value))
+      const values = [...readFrames(payload)]
+        .filter(({ topic }) => topic === TOPICS.processed.name)
+        .map(({ value }) => value)
+      await decoder.prepare(values.flatMap((value) => writerIdOf(value) ?? []))
+      const records = values.map((value) => decoder.decode(value))
       await addRecords(pool, backtest, records, options)
       if (expected % TOLD_EVERY_BATCHES === 0n) options.progress(`${expected} of ${ends.sequence} batches`)
       expected += 1n
