@@ -1,0 +1,111 @@
+/** A rulebook through Kafka: what it decides can be decided again from the topics, bit for bit, and its back-test finds nothing else. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { accountValue, ruleValue, transactionValue } from '#connectors/ingest/wire.ts'
+import { engineRulebookJson } from '#domain/fraud/builtin/builtin.ts'
+import { parseRulebook } from '#domain/fraud/rulebook/parse.ts'
+import { accountChange, ruleChange, transactionCommand } from '#domain/transactions/testing/fixtures.ts'
+import type { RuleChange } from '#domain/transactions/command.ts'
+import { testConfiguration } from '#infra/local/test-names.ts'
+import { makePool } from '#platform/postgres/pool.ts'
+import { listRules } from '#platform/postgres/queries/list-rules.ts'
+import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
+import { auditReplay } from './auditing.ts'
+import { auditVerify } from './auditing-verify.ts'
+import { backtestLedger } from './backtesting.ts'
+import { PipelineFixture } from './testing/pipeline-fixture.ts'
+
+const configuration = testConfiguration('rulebook')
+const startedMs = Date.now()
+const folder = mkdtempSync(join(tmpdir(), 'tallystream-rulebook-'))
+const pool = makePool({ ...configuration.postgres, applicationName: 'tests', connectionsMax: 2 })
+let fixture: PipelineFixture
+
+beforeAll(async () => {
+  fixture = await PipelineFixture.create(configuration, startedMs)
+  await fixture.start(['processor', 'publisher'])
+})
+afterAll(async () => {
+  await pool.close()
+  await fixture?.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const rulebook = (type: 'rulebook_proposal' | 'rulebook', changes: Partial<RuleChange>) =>
+  ruleValue(
+    ruleChange({ ruleId: type, type, currency: null, threshold: 0n, occurredAt: startedMs, ...changes }),
+  )
+const definition = JSON.stringify(engineRulebookJson())
+const PAYMENTS = 60
+
+it('decides with the built-in rulebook, and every decision is proven by replay, rows and back-test', async () => {
+  const accounts = ['alice', 'bob', 'carol'].map((accountId) =>
+    accountValue(accountChange({ accountId, limited: false })),
+  )
+  await fixture.applied(await fixture.publishValues('accounts', accounts))
+  await fixture.applied(
+    await fixture.publishValues('rules', [rulebook('rulebook_proposal', { definition, actor: 'ann' })]),
+  )
+  const [proposal] = await listRules(pool)
+  await fixture.applied(
+    await fixture.publishValues('rules', [
+      rulebook('rulebook', { approves: proposal!.version, actor: 'ben' }),
+    ]),
+  )
+  const payments = Array.from({ length: PAYMENTS }, (_, n) =>
+    transactionValue(
+      transactionCommand({
+        id: `p${n}`,
+        // Most of an hour apart; a few late ones, and one that is far from the usual.
+        occurredAt: startedMs - (PAYMENTS - n + (n % 9 === 0 ? 30 : 0)) * 1_800_000,
+        country: n === 50 ? 'BR' : 'DE',
+        postings: [
+          {
+            debit: 'alice',
+            credit: n % 5 === 0 ? 'carol' : 'bob',
+            amount: n % 20 === 19 ? 95_000n : BigInt(1_000 + (n % 7) * 150),
+            currency: 'EUR',
+          },
+        ],
+      }),
+    ),
+  )
+  await fixture.applied(await fixture.publishValues('transactions', payments))
+  await fixture.published()
+  await fixture.stop()
+  expect(fixture.incidents).toEqual([])
+
+  const signal = new AbortController().signal
+  const result = await backtestLedger(pool, new SchemaRegistry(configuration.schemaRegistry), {
+    candidate: parseRulebook(JSON.parse(definition)),
+    fromMs: null,
+    signal,
+    labelOf: () => null,
+    progress: () => undefined,
+  })
+  expect(result).toMatchObject({ payments: PAYMENTS, changed: 0, candidate: result.decided })
+  expect(result.decided.alerts + result.decided.holds).toBeGreaterThan(1)
+  for (const { ruleId, decided, candidate } of result.rules) expect(candidate, ruleId).toBe(decided)
+
+  const replay = await auditReplay({
+    configuration,
+    from: 'earliest',
+    to: 'latest',
+    checkpoints: folder,
+    actor: 'tests',
+    onMessage: () => undefined,
+    onProgress: () => undefined,
+    signal,
+  })
+  expect(replay).toMatchObject({ differences: 0, transactions: PAYMENTS })
+
+  const verified = await auditVerify({
+    configuration,
+    onMessage: () => undefined,
+    onProgress: () => undefined,
+    signal,
+  })
+  expect(verified).toMatchObject({ ok: true, findings: [], transactions: PAYMENTS })
+})
