@@ -1,4 +1,4 @@
-/** `recon generate | match`: two sides of the same money, from files: what belongs together, and what is a break. */
+/** `recon`: two sides of the same money from files (`generate`, `match`), and the reconciliation of a running engine (cli/recon/work.ts). */
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
@@ -8,6 +8,7 @@ import type { Command } from 'commander'
 import { addCommand, type CommandContext } from '#cli/command.ts'
 import { wholeOf } from '#cli/options.ts'
 import { type FileReport, matchFiles, reportText } from '#cli/recon/match-files.ts'
+import { registerReconWork } from '#cli/recon/work.ts'
 import { itemLine } from '#connectors/reconciliation/item-file.ts'
 import { generateTwoSides, type TrueMatch } from '#loadtest/reconciliation/generator.ts'
 import { ConfigurationError } from '#platform/errors.ts'
@@ -70,6 +71,7 @@ export function registerRecon(program: Command): void {
       return { json: report, text: reportText(report), exitCode: exitCodeOf(report) }
     },
   })
+  registerReconWork(recon)
 }
 
 /** With a truth: whether the aims are met. Without: whether nothing is open. */
