@@ -19,7 +19,7 @@ import {
 import { details, table } from '#cli/table.ts'
 import { parsePair } from '#connectors/reconciliation/pair-file.ts'
 import { BREAK_KINDS } from '#domain/breaks/classify.ts'
-import { ConfigurationError, OperatingError } from '#platform/errors.ts'
+import { ConfigurationError, UnreachableError } from '#platform/errors.ts'
 import {
   type BreakRow,
   type ItemStory,
@@ -209,10 +209,9 @@ async function send(context: CommandContext, options: WriteOptions, command: Sen
       }
     }
     if (performance.now() > deadline) {
-      throw new OperatingError(
-        'not_applied_in_time',
+      throw new UnreachableError(
+        'engine',
         `command ${id} was published but is not carried out after ${waitMs} ms; is there such a pair, and does a reconciler run (npx tallystream run)?`,
-        { retriable: true },
       )
     }
     await sleep(POLL_MS, undefined, { signal: context.signal })
