@@ -11,6 +11,13 @@ const sources = ['oracle', 'world'].flatMap((folder) => {
   return readdirSync(path).map((name) => readFileSync(`${path}${name}`, 'utf8'))
 })
 
+test.each(MUTATIONS)('$name: its text stands once in the source', ({ changes }) => {
+  for (const { file, find } of changes) {
+    const text = readFileSync(fileURLToPath(new URL(`../../../${file}`, import.meta.url)), 'utf8')
+    expect(text.split(find).length - 1, file).toBe(1)
+  }
+})
+
 test('every mutation says what must find it, and nothing else does', () => {
   expect(Object.keys(FOUND_BY).sort()).toEqual(MUTATIONS.map(({ name }) => name).sort())
 })

@@ -21,6 +21,13 @@ const POSITION_LOST: Expectation = {
   says: 'publisher_position_lost',
 }
 
+/** Time passed too early or too late: what expires by it shows. */
+const TIME: readonly Expectation[] = [
+  'time passes when all before it was read',
+  { check: 'one decision for each record', says: 'tick"' },
+  { check: 'one decision for each record', says: '"topic":"ticks"' },
+]
+
 export const FOUND_BY: Readonly<Record<string, readonly Expectation[]>> = {
   'compare-and-swap-dropped': [OLD_EPOCH, READING_GAP],
   'compare-and-swap-does-not-raise': ['every source moves its offset'],
@@ -28,7 +35,7 @@ export const FOUND_BY: Readonly<Record<string, readonly Expectation[]>> = {
   'epoch-not-compared': [OLD_EPOCH],
   'epoch-not-raised': ['taking a partition raises its epoch'],
   'head-neither-locked-nor-compared': [SEQUENCE, CHAIN],
-  'positions-read-before-the-lock': ['time passes when all before it was read'],
+  'positions-read-before-the-lock': TIME,
   'ids-not-checked': [DECISIONS],
   'cache-kept-after-another-head': ['balances are the sum of their entries', DECISIONS],
   'cached-rules-not-checked': [DECISIONS, 'the rules in force are named'],
@@ -43,11 +50,7 @@ export const FOUND_BY: Readonly<Record<string, readonly Expectation[]>> = {
   ],
   'published-before-it-is-committed': ['nothing is published before it is committed'],
   'position-outside-the-transaction': ['outputs and position are committed together'],
-  'tick-overtakes-a-backlog': [
-    'time passes when all before it was read',
-    // What a tick ends (holds, authorizations) came before its turn.
-    { check: 'one decision for each record', says: '"topic":"ticks"' },
-  ],
+  'tick-overtakes-a-backlog': TIME,
   'tick-ends-before-its-time': ['a tick names all that was there at its time'],
   'gap-in-the-cache-not-noticed': ['a cached answer is not too old'],
   'older-balance-replaces-a-newer-one': ['the cache never goes back'],
