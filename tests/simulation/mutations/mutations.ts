@@ -178,15 +178,13 @@ export const MUTATIONS: readonly Mutation[] = [
       {
         file: 'processors/runtime/processor.ts',
         find: `    this.drop()
-    const { session, reader } = this`,
-        replace: `    if (error.code === 'postgres_unreachable' && this.session !== null) {
-      const broken = this.session
-      this.session = null
-      await broken.close()
+    await this.sessions.close()`,
+        replace: `    if (error.code === 'postgres_unreachable') {
+      await this.sessions.close()
       return
     }
     this.drop()
-    const { session, reader } = this`,
+    await this.sessions.close()`,
       },
       { file: WRITE, find: 'and o.epoch = u.e and o.next_offset = u.f', replace: 'and o.epoch = u.e' },
     ],
@@ -234,9 +232,16 @@ export const MUTATIONS: readonly Mutation[] = [
       {
         file: PUBLISHER,
         find: `      await producer.fence()
-      const committed = await producer.readPosition(publisherGroup(options.topicPrefix, options.ledger))`,
-        replace: `      const committed = await producer.readPosition(publisherGroup(options.topicPrefix, options.ledger))
-      await producer.fence()`,
+      // Before`,
+        replace: '// Before',
+      },
+      {
+        file: PUBLISHER,
+        find: `      const seen = await options.lastPublished?.()
+`,
+        replace: `      const seen = await options.lastPublished?.()
+      await producer.fence()
+`,
       },
     ],
   },
