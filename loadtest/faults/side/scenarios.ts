@@ -135,10 +135,14 @@ const genesisOf = async (ledger: SideLedger): Promise<Buffer> => {
   return row!.hash
 }
 
-/** Decisions about transactions and where their partitions are read to, as one text. */
+/**
+ * Decisions about records of the topic and where its partitions are read to, as one text. Reviews go on: they stand on another
+ * topic.
+ */
 const transactionsState = async (ledger: SideLedger): Promise<string> => {
   const [row] = await ledger.pool.query<{ state: string }>({
-    text: `select (select count(*) from transactions) || ' decisions, ' || (select count(*) from dead_letters) || ' letters, at ' ||
+    text: `select (select count(*) from transactions where topic = 'transactions') || ' decisions, ' ||
+      (select count(*) from dead_letters where topic = 'transactions') || ' letters, at ' ||
       (select string_agg(partition || ':' || next_offset, ' ' order by partition) from ingest_offsets where topic = 'transactions')
       as state`,
   })

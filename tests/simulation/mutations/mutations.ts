@@ -31,7 +31,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'compare-and-swap-dropped',
     breaks: 'offsets advance only from where they were, under the epoch they were taken with',
-    seed: 12,
+    seed: 18,
     changes: [
       {
         file: WRITE,
@@ -43,7 +43,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'compare-and-swap-does-not-raise',
     'a swap that matches no row ends the batch',
-    12,
+    18,
     WRITE,
     "select require_rows('ingest offsets', $10, (select count(*) from advanced))",
     'select count(*) from advanced',
@@ -51,7 +51,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'greatest-instead-of-compare',
     'an offset is compared, not only kept from falling',
-    12,
+    18,
     WRITE,
     `set next_offset = u.n, last_offset = coalesce(u.lo, o.last_offset),
       last_hash = coalesce(u.lh, o.last_hash), last_timestamp_ms = coalesce(u.lt, o.last_timestamp_ms)
@@ -67,7 +67,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'epoch-not-compared',
     'an owner that was replaced can commit no more',
-    12,
+    18,
     WRITE,
     'and o.epoch = u.e and o.next_offset = u.f',
     'and o.next_offset = u.f',
@@ -135,7 +135,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'cached-rules-not-checked',
     breaks: 'the rules in force decide',
-    seed: 1,
+    seed: 6,
     changes: [
       {
         file: 'platform/postgres/ledger-store/load.ts',
@@ -212,7 +212,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'fence-skipped',
     'taking over shuts the old publisher out before the position is read',
-    2,
+    6,
     'platform/kafka/fenced-producer.ts',
     `      const transaction = await this.#producer.transaction()
       await transaction.abort()`,
@@ -248,7 +248,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'producer-kept-after-an-error',
     'any error of publishing means taking over again',
-    3,
+    5,
     PUBLISHER,
     `  private async failed(error: unknown): Promise<void> {
     await this.resign()`,
@@ -303,7 +303,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'gap-in-the-cache-not-noticed',
     breaks: 'a cache that missed a batch is not believed again',
-    seed: 46,
+    seed: 54,
     changes: [
       {
         file: CACHE_WRITER,
@@ -328,7 +328,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'generation-kept-after-a-flush',
     'after a flush nothing late can plant an old balance',
-    26,
+    36,
     CACHE_WRITER,
     'const generation = newGeneration(this.#timeline)',
     'const generation = this.#generation || newGeneration(this.#timeline)',
