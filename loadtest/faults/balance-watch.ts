@@ -1,4 +1,8 @@
-/** A client that reads balances all the time, as the API does: it keeps the cache filled, and notices an answer older than one before. */
+/**
+ * A client that reads balances all the time, as the API does: it keeps the cache filled, and notices an answer older than one before.
+ * An answer from Postgres that Redis couldn't be told of may be newer than what is cached, for as long as a freshness mark lives
+ * (platform/redis/balance-cache-reader.ts): it says nothing about the ones after it.
+ */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Configuration } from '#platform/config/configuration.ts'
 import type { ReadPool } from '#platform/postgres/pool.ts'
@@ -13,6 +17,8 @@ const READS_AT_ONCE = 4
 const RULE = 'no answer about a balance was older than an earlier one'
 /** A reader whose Postgres and Redis are both away gets an error, as the API's client does. */
 const PAUSE_AFTER_FAILURE_MS = 100
+/** So long the reader leaves Redis alone after a failure. */
+const REDIS_PAUSE_MS = 250
 
 export class BalanceWatch {
   readonly redis: RedisClient
@@ -23,7 +29,8 @@ export class BalanceWatch {
   readonly #newest = new Map<string, bigint>()
   #isStopped = false
   #loop: Promise<void> = Promise.resolve()
-  readonly answers = { cached: 0, uncached: 0, failed: 0 }
+  readonly answers = { cached: 0, uncached: 0, untold: 0, failed: 0 }
+  #redisFailedAtMs = Number.NEGATIVE_INFINITY
 
   constructor(
     configuration: Configuration,
@@ -33,6 +40,10 @@ export class BalanceWatch {
     this.reader = new BalanceCacheReader(this.redis, {
       keyPrefix: configuration.redis.keyPrefix,
       readBalances: (ids) => readBalances(options.pool, ids),
+      pauseAfterFailureMs: REDIS_PAUSE_MS,
+      onFailure: () => {
+        this.#redisFailedAtMs = performance.now()
+      },
     })
     this.#accounts = options.accounts
     this.#random = options.random
@@ -67,6 +78,7 @@ export class BalanceWatch {
   }
 
   async #read(id: string): Promise<void> {
+    const startedMs = performance.now()
     let answer: Awaited<ReturnType<BalanceCacheReader['read']>>
     try {
       answer = await this.reader.read(id)
@@ -80,6 +92,9 @@ export class BalanceWatch {
     const { sequence } = answer.balance.version
     const before = this.#newest.get(id) ?? 0n
     this.#findings.check(RULE, sequence >= before, () => `${id}: version ${before}, then ${sequence}`)
-    if (sequence > before) this.#newest.set(id, sequence)
+    // A failure during the read lies behind its start.
+    const isTold = answer.cached || startedMs >= this.#redisFailedAtMs + REDIS_PAUSE_MS
+    if (!isTold) this.answers.untold += 1
+    else if (sequence > before) this.#newest.set(id, sequence)
   }
 }

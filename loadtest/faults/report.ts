@@ -35,7 +35,13 @@ export interface FaultReport {
   readonly stopsMs: readonly number[]
   /** Of processes that a fault kept from starting. */
   readonly restarts: number
-  readonly balanceReads: { readonly cached: number; readonly uncached: number; readonly failed: number }
+  readonly balanceReads: {
+    readonly cached: number
+    readonly uncached: number
+    /** Of them, those that Redis couldn't be told of. */
+    readonly untold: number
+    readonly failed: number
+  }
   readonly faultList: readonly TimedFault[]
   readonly findings: Findings
 }
@@ -96,7 +102,7 @@ export const reportText = (report: FaultReport): string => {
       .join(', ')}`,
     ...report.slowestTakeovers.map((text) => `  ${text}`),
     `stops took ${report.stopsMs.join(', ')} ms; ${report.restarts} starts were tried again`,
-    `balances read meanwhile: ${balanceReads.cached} from Redis, ${balanceReads.uncached} from Postgres, ${balanceReads.failed} without an answer`,
+    `balances read meanwhile: ${balanceReads.cached} from Redis, ${balanceReads.uncached} from Postgres (${balanceReads.untold} of which Redis couldn't be told), ${balanceReads.failed} without an answer`,
     'checks (examined, wrong):',
     ...findings.all.flatMap(({ rule, examined, wrong, examples }) => [
       `  ${String(examined).padStart(8)} ${String(wrong).padStart(6)}  ${rule}`,
