@@ -249,3 +249,22 @@ test('a payment in another country, a receipt, and a payment after a long time a
     hour_of_day: 0,
   })
 })
+
+test('a refused payment is a try: counted, but no habit and no acquaintance', () => {
+  const states = newStates()
+  for (let time = 0; time < 4; time++) note(states, { at: START_MS + time, amount: 100 })
+  const refused = { ...plain({ at: START_MS + 10, amount: 900 }), counterparty: 'stranger' }
+  notePaymentOf(refused, states, { values: observe(refused, states).values, isDeclined: true })
+  expect(observe({ ...refused, at: START_MS + 20 }, states).values).toMatchObject({
+    account_count_1h: 6,
+    account_sum_1h: 2_200,
+    account_declined_1d: 1,
+    account_declined_percent_7d: 16,
+    account_usual_amount: 100,
+    account_history: 4,
+    counterparty_is_new: 1,
+    terminal_count_1d: 5,
+    terminal_refused_percent_7d: 16,
+    device_failed_1d: 1,
+  })
+})
