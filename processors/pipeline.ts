@@ -77,7 +77,7 @@ const LEASE_MS = { publisher: 2_000, ticker: 3_000 }
 const TICK_INTERVAL_MS = 1_000
 const LAG_EVERY_MS = 1_000
 /** Of the 5 s that an end may take: for the parts, whose own bounds are below this, and for what they share. */
-const STOP_MS = { parts: 4_000, shared: 600 }
+const STOP_MS = { parts: 3_600, shared: 600 }
 const POSITIONS_EVERY_MS = 5_000
 const LOST_MEMBERS_EVERY_MS = 200
 

@@ -21,7 +21,7 @@ const TAKE_WAIT_MS = 200
 /** Batches' worth of records that may wait for others (`after`) before no more is read of their partitions. */
 const BACKLOG_BATCHES_MAX = 8
 /** For the batches under way when it is to stop, for closing the session, and for what waits for that. */
-const STOP_MS = { drain: 2_500, close: 500, end: 1_000 }
+const STOP_MS = { drain: 2_200, close: 400, end: 800 }
 const RETRY_PAUSE_MS = { first: 20, most: 2_000 }
 
 export class Processor {
@@ -99,7 +99,7 @@ export class Processor {
     await this.landAll()
   }
 
-  /** Finishes the batches in flight, lets go of the partitions and leaves; within 4 s. */
+  /** Finishes the batches in flight, lets go of the partitions and leaves; within 3.5 s. */
   async stop(): Promise<void> {
     const { clock } = this.options
     this.stopping = true
