@@ -4,25 +4,17 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { smallRulebook } from '#domain/fraud/testing/rulebooks.ts'
-import { freshLedgerName } from '#infra/local/test-names.ts'
-import { processEnvironment } from '#platform/config/environment.ts'
+import { commandEnvironment, freshLedgerName } from '#infra/local/test-names.ts'
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'tallystream-data-commands-'))
-const endpoints = inject('stackEndpoints')
-const settings = {
-  ...processEnvironment(),
-  LEDGER: freshLedgerName('data commands'),
-  KAFKA_BROKERS: endpoints.kafkaBrokers,
-  SCHEMA_REGISTRY_URL: endpoints.schemaRegistryUrl,
-  DATABASE_URL: endpoints.databaseUrl,
-  REDIS_URL: endpoints.redisUrl,
+const settings = commandEnvironment(freshLedgerName('data commands'), {
   LOG_LEVEL: 'warn',
   // Some sixty processes load the same modules.
   NODE_COMPILE_CACHE: join(folder, 'compile-cache'),
-}
+})
 /** Nothing listens there. */
 const CLOSED = '127.0.0.1:1'
 

@@ -4,28 +4,20 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
-import { freshLedgerName } from '#infra/local/test-names.ts'
-import { processEnvironment } from '#platform/config/environment.ts'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { commandEnvironment, freshLedgerName } from '#infra/local/test-names.ts'
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url))
 const example = fileURLToPath(new URL('../connectors/csv/examples/card-history.json', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'tallystream-missing-state-'))
 const csv = join(folder, 'history.csv')
-const endpoints = inject('stackEndpoints')
 
 function settingsOf(ledger: string): NodeJS.ProcessEnv {
-  return {
-    ...processEnvironment(),
-    LEDGER: ledger,
-    KAFKA_BROKERS: endpoints.kafkaBrokers,
-    SCHEMA_REGISTRY_URL: endpoints.schemaRegistryUrl,
-    DATABASE_URL: endpoints.databaseUrl,
-    REDIS_URL: endpoints.redisUrl,
+  return commandEnvironment(ledger, {
     API_PORT: '0',
     METRICS_PORT: '0',
     NODE_COMPILE_CACHE: join(folder, 'compile-cache'),
-  }
+  })
 }
 
 /** A command that neither starts nor stops must still end: then by force, without an exit code. */

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   account,
   external,
@@ -13,27 +13,19 @@ import {
   transaction,
   horizon,
 } from '#domain/ledger/testing/memory-ledger.ts'
-import { testConfiguration } from '#infra/local/test-names.ts'
-import { processEnvironment } from '#platform/config/environment.ts'
+import { commandEnvironment, testConfiguration } from '#infra/local/test-names.ts'
 import { LedgerFixture } from '#processors/testing/ledger-fixture.ts'
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url))
 const START = Date.UTC(2026, 0, 10)
 const configuration = testConfiguration('periods cli')
-const endpoints = inject('stackEndpoints')
 const folder = mkdtempSync(join(tmpdir(), 'tallystream-periods-'))
 let ledger: LedgerFixture
 
-const env = {
-  ...processEnvironment(),
-  LEDGER: configuration.ledger.name,
-  KAFKA_BROKERS: endpoints.kafkaBrokers,
-  SCHEMA_REGISTRY_URL: endpoints.schemaRegistryUrl,
-  DATABASE_URL: endpoints.databaseUrl,
-  REDIS_URL: endpoints.redisUrl,
+const env = commandEnvironment(configuration.ledger.name, {
   // A dozen processes load the same modules.
   NODE_COMPILE_CACHE: folder,
-} as NodeJS.ProcessEnv
+})
 
 interface Outcome {
   readonly exitCode: number | null

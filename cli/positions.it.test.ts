@@ -4,29 +4,21 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { accountValue, transactionValue } from '#connectors/ingest/wire.ts'
 import type { TransactionCommand } from '#domain/transactions/command.ts'
 import { accountChange, transactionCommand } from '#domain/transactions/testing/fixtures.ts'
-import { freshLedgerName, testConfiguration } from '#infra/local/test-names.ts'
-import { processEnvironment } from '#platform/config/environment.ts'
+import { commandEnvironment, freshLedgerName, testConfiguration } from '#infra/local/test-names.ts'
 import { encoderOf } from '#platform/schema-registry/contracts.ts'
 import { PipelineFixture } from '#processors/testing/pipeline-fixture.ts'
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'tallystream-positions-'))
-const endpoints = inject('stackEndpoints')
 const ledger = freshLedgerName('positions')
-const environment = {
-  ...processEnvironment(),
-  LEDGER: ledger,
-  KAFKA_BROKERS: endpoints.kafkaBrokers,
-  SCHEMA_REGISTRY_URL: endpoints.schemaRegistryUrl,
-  DATABASE_URL: endpoints.databaseUrl,
-  REDIS_URL: endpoints.redisUrl,
+const environment = commandEnvironment(ledger, {
   LOG_LEVEL: 'warn',
   ARCHIVE_URL: `file://${folder}/archive`,
-} as NodeJS.ProcessEnv
+})
 const startedMs = Date.now()
 let fixture: PipelineFixture
 

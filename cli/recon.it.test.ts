@@ -5,26 +5,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { accountValue, transactionValue } from '#connectors/ingest/wire.ts'
 import { accountChange, transactionCommand } from '#domain/transactions/testing/fixtures.ts'
-import { freshLedgerName, testConfiguration } from '#infra/local/test-names.ts'
-import { processEnvironment } from '#platform/config/environment.ts'
+import { commandEnvironment, freshLedgerName, testConfiguration } from '#infra/local/test-names.ts'
 import { PipelineFixture } from '#processors/testing/pipeline-fixture.ts'
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'tallystream-recon-'))
-const endpoints = inject('stackEndpoints')
 const ledger = freshLedgerName('recon')
-const environment = {
-  ...processEnvironment(),
-  LEDGER: ledger,
-  KAFKA_BROKERS: endpoints.kafkaBrokers,
-  SCHEMA_REGISTRY_URL: endpoints.schemaRegistryUrl,
-  DATABASE_URL: endpoints.databaseUrl,
-  REDIS_URL: endpoints.redisUrl,
+const environment = commandEnvironment(ledger, {
   LOG_LEVEL: 'warn',
-} as NodeJS.ProcessEnv
+})
 const startedMs = Date.now()
 const day = new Date(startedMs).toISOString().slice(2, 10).replaceAll('-', '')
 let fixture: PipelineFixture

@@ -5,13 +5,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ApiServer, startApi } from '#api/server.ts'
 import { accountValue, transactionValue } from '#connectors/ingest/wire.ts'
 import { START_MS } from '#domain/ledger/testing/memory-ledger.ts'
 import { accountChange, transactionCommand } from '#domain/transactions/testing/fixtures.ts'
-import { testConfiguration } from '#infra/local/test-names.ts'
-import { processEnvironment } from '#platform/config/environment.ts'
+import { commandEnvironment, testConfiguration } from '#infra/local/test-names.ts'
 import { readToEnd, testConsumer } from '#platform/kafka/kafka.fixtures.ts'
 import type { OutgoingRecord } from '#platform/kafka/producer.ts'
 import { createLogger } from '#platform/observability/logger.ts'
@@ -46,16 +45,9 @@ type Document = Record<string, unknown>
 
 /** Runs `dlq …`; with --json standard output must be exactly one document. */
 async function dlq(words: readonly string[]): Promise<{ exitCode: number | null; stdout: string }> {
-  const endpoints = inject('stackEndpoints')
-  const env = {
-    ...processEnvironment(),
-    LEDGER: configuration.ledger.name,
-    KAFKA_BROKERS: endpoints.kafkaBrokers,
-    SCHEMA_REGISTRY_URL: endpoints.schemaRegistryUrl,
-    DATABASE_URL: endpoints.databaseUrl,
-    REDIS_URL: endpoints.redisUrl,
+  const env = commandEnvironment(configuration.ledger.name, {
     NODE_COMPILE_CACHE: join(folder, 'compile-cache'),
-  } as NodeJS.ProcessEnv
+  })
   const child = spawn(process.execPath, [program, 'dlq', ...words], {
     env,
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
+import { mt940OfDay } from '#domain/statements/testing/mt940.ts'
 import { parseItem } from '#connectors/reconciliation/item-file.ts'
 import { parsePair } from '#connectors/reconciliation/pair-file.ts'
 import { matchFiles, reportText } from './match-files.ts'
@@ -27,23 +28,10 @@ const item = (id: string, amount: string, more: object = {}) => ({
   ...more,
 })
 
-/** An MT940 of one day. @param lines fields 61 */
-const mt940 = (number: number, opening: string, closing: string, ...fields: string[]) =>
-  [
-    ':20:X',
-    ':25:DE02120300000000202051',
-    `:28C:${number}/1`,
-    `:60F:C26030${number}EUR${opening}`,
-    ...fields,
-    `:62F:C26030${number}EUR${closing}`,
-    '-',
-    '',
-  ].join('\r\n')
-
 const statements = [
-  mt940(2, '100,00', '112,50', ':61:2603020302C12,50NTRFINV-0001//B1'),
-  mt940(3, '112,50', '110,00', ':61:2603030303D2,50NTRFINV-0002//B2'),
-  mt940(4, '110,00', '117,00', ':61:2603040304C7,00NTRFNONREF//B3'),
+  mt940OfDay(2, '100,00', '112,50', ':61:2603020302C12,50NTRFINV-0001//B1'),
+  mt940OfDay(3, '112,50', '110,00', ':61:2603030303D2,50NTRFINV-0002//B2'),
+  mt940OfDay(4, '110,00', '117,00', ':61:2603040304C7,00NTRFNONREF//B3'),
 ]
 
 test('ledger items against statements: matches, breaks, and a gap', async () => {

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
+import { mt940OfDay } from '#domain/statements/testing/mt940.ts'
 import { avroType } from '#platform/schema-registry/serde.ts'
 import { schemaOf } from '#platform/schema-registry/contracts.ts'
 import { TOPICS } from '#schemas/topics.ts'
@@ -37,27 +38,15 @@ async function importOf(content: string, name = 'a.sta') {
   return { path, result, values }
 }
 
-const message = (number: number, opening: string, closing: string, ...fields: string[]) =>
-  [
-    ':20:X',
-    ':25:DE02120300000000202051',
-    `:28C:${number}/1`,
-    `:60F:C26030${number}EUR${opening}`,
-    ...fields,
-    `:62F:C26030${number}EUR${closing}`,
-    '-',
-    '',
-  ].join('\r\n')
-
 const two =
-  message(
+  mt940OfDay(
     2,
     '100,00',
     '110,00',
     ':61:2603020302C12,50NTRFINV-1//B1',
     ':86:first',
     ':61:2603020302D2,50NTRFINV-2//B2',
-  ) + message(3, '110,00', '111,00', ':61:2603030303C2,00NTRFINV-3//B3')
+  ) + mt940OfDay(3, '110,00', '111,00', ':61:2603030303C2,00NTRFINV-3//B3')
 
 test('lines with their places, then the statements', async () => {
   const { result, values } = await importOf(two)

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { inject } from 'vitest'
 import { type Configuration, resolveConfiguration } from '#platform/config/configuration.ts'
-import type { Environment } from '#platform/config/environment.ts'
+import { type Environment, processEnvironment } from '#platform/config/environment.ts'
 
 /** A ledger name for one test file: readable in topic lists, and never the same twice. */
 export function freshLedgerName(label: string): string {
@@ -26,4 +26,18 @@ export function freshLedgerName(label: string): string {
 export function testConfiguration(label: string, environment: Environment = {}): Configuration {
   const settings = { LEDGER: freshLedgerName(label), API_PORT: '0', LOG_LEVEL: 'warn', ...environment }
   return resolveConfiguration(settings, { localEndpoints: inject('stackEndpoints') })
+}
+
+/** The environment of a command run as a process: this one's, a ledger on the shared stack, and what a test sets besides. */
+export function commandEnvironment(ledger: string, more: Environment = {}): NodeJS.ProcessEnv {
+  const endpoints = inject('stackEndpoints')
+  return {
+    ...processEnvironment(),
+    LEDGER: ledger,
+    KAFKA_BROKERS: endpoints.kafkaBrokers,
+    SCHEMA_REGISTRY_URL: endpoints.schemaRegistryUrl,
+    DATABASE_URL: endpoints.databaseUrl,
+    REDIS_URL: endpoints.redisUrl,
+    ...more,
+  }
 }

@@ -1,16 +1,14 @@
 /** Administrative commands and the API's reads stand in the audit log; tampering with it ends `verify` with 1. */
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { startApi } from '#api/server.ts'
-import { testConfiguration } from '#infra/local/test-names.ts'
-import { processEnvironment } from '#platform/config/environment.ts'
+import { commandEnvironment, testConfiguration } from '#infra/local/test-names.ts'
 import { createLogger } from '#platform/observability/logger.ts'
 import { PipelineFixture } from '#processors/testing/pipeline-fixture.ts'
 
 const main = fileURLToPath(new URL('../../main.ts', import.meta.url))
 const configuration = testConfiguration('audit log')
-const endpoints = inject('stackEndpoints')
 let fixture: PipelineFixture
 
 interface Outcome {
@@ -21,15 +19,9 @@ interface Outcome {
 
 const run = (line: string): Promise<Outcome> =>
   new Promise((resolve) => {
-    const env = {
-      ...processEnvironment(),
-      LEDGER: configuration.ledger.name,
-      KAFKA_BROKERS: endpoints.kafkaBrokers,
-      SCHEMA_REGISTRY_URL: endpoints.schemaRegistryUrl,
-      DATABASE_URL: endpoints.databaseUrl,
-      REDIS_URL: endpoints.redisUrl,
+    const env = commandEnvironment(configuration.ledger.name, {
       LOG_LEVEL: 'silent',
-    } as NodeJS.ProcessEnv
+    })
     execFile(
       process.execPath,
       [main, ...line.split(' '), '--json'],
