@@ -27,7 +27,9 @@ beforeAll(async () => {
   await fixture.applied(
     await fixture.publishValues(
       'accounts',
-      ['nostro', 'customer'].map((accountId) => accountValue(accountChange({ accountId, limited: false }))),
+      ['nostro', 'customer', 'losses'].map((accountId) =>
+        accountValue(accountChange({ accountId, limited: false })),
+      ),
     ),
   )
   const post = (id: string, amount: bigint) =>
@@ -135,4 +137,17 @@ it('from a pair and a statement to a break that two people resolve', async () =>
     ],
   })
   await run(['recon', 'show', 'bank', 'nobody'], 1)
+
+  // What the engine matched is parted, and one side of it written off.
+  const ids = await fixture.ledger.rows(
+    'select id, ledger_ids[1] as entry from recon_matches where ended_version is null',
+  )
+  const [{ id: matched, entry: parted }] = ids as [{ id: string; entry: string }]
+  await run(['recon', 'unmatch', 'bank', 'f'.repeat(32), '--reason', 'x', '--actor', 'ann'], 1)
+  await run(['recon', 'unmatch', 'bank', matched, '--reason', 'of another day', '--actor', 'ann'])
+  await run(['recon', 'approve', 'bank', `match:${matched}`, '--actor', 'bob'])
+  const writeOff = ['--write-off', 'losses', '--reason', 'never came', '--actor', 'ann']
+  await run(['recon', 'propose', 'bank', parted, ...writeOff])
+  await run(['recon', 'approve', 'bank', parted, '--actor', 'bob'])
+  expect(await breaksWhen((breaks) => breaks.length === 1)).toMatchObject([{ side: 'bank', amount: '12.50' }])
 }, 300_000)

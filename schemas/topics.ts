@@ -70,6 +70,7 @@ export const TOPICS = {
     'gateway',
     'importer',
     'generator',
+    'reconciler',
   ]),
   reviews: input('reviews', 'review.avsc', 'transaction id', 1, ['gateway']),
   rules: input('rules', 'rule.avsc', 'rule id', 1, ['gateway', 'cli']),

@@ -1,43 +1,36 @@
-/** `recon pair | status | breaks | show | assign | note | propose | approve | refuse | reopen`: the reconciliation of a running engine. */
-import { randomUUID } from 'node:crypto'
+/** `recon pair | status | breaks | show`: what stands in the reconciliation of a running engine. What people decide: decisions.ts. */
 import { readFile } from 'node:fs/promises'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
 import { showAmount } from '#api/amounts.ts'
 import { BulkClient } from '#cli/bulk-client.ts'
 import { addCommand, type CommandContext, type CommandResult } from '#cli/command.ts'
 import {
-  actorOf,
   choice,
   limitOf,
   type PageOptions,
   type WriteOptions,
-  waitMsOf,
   withPageOptions,
   withWriteOptions,
 } from '#cli/options.ts'
+import { registerDecisions, send } from '#cli/recon/decisions.ts'
 import { details, table } from '#cli/table.ts'
 import { parsePair } from '#connectors/reconciliation/pair-file.ts'
 import { BREAK_KINDS } from '#domain/breaks/classify.ts'
-import { ConfigurationError, UnreachableError } from '#platform/errors.ts'
+import { ConfigurationError } from '#platform/errors.ts'
 import {
   type BreakRow,
   type ItemStory,
   type PairStatus,
   readBreaks,
-  readCommandOutcome,
   readItemStory,
   readPairStatus,
 } from '#platform/postgres/reconciliation/queries.ts'
-import { encoderOf } from '#platform/schema-registry/contracts.ts'
 
 interface BreakOptions extends PageOptions {
   kind?: string
   status?: string
   owner?: string
 }
-
-const POLL_MS = 100
 
 /** Registers them. */
 export function registerReconWork(recon: Command): void {
@@ -76,7 +69,7 @@ export function registerReconWork(recon: Command): void {
     configure: (command) =>
       withPageOptions(command)
         .addOption(choice('--kind <kind>', 'only of this kind', BREAK_KINDS))
-        .addOption(choice('--status <status>', 'only these', ['open', 'proposed', 'closed']))
+        .addOption(choice('--status <status>', 'only these', ['open', 'proposed', 'posting', 'closed']))
         .option('--owner <name>', 'only those of somebody'),
     run: listBreaks,
   })
@@ -97,125 +90,6 @@ export function registerReconWork(recon: Command): void {
     },
   })
   registerDecisions(recon)
-}
-
-function registerDecisions(recon: Command): void {
-  const add = <Options extends WriteOptions>(
-    kind: string,
-    summary: string,
-    example: string,
-    configure: (command: Command) => Command,
-    bodyOf: (options: Options) => object,
-  ) =>
-    addCommand<Options>(recon, {
-      usage: `${kind} <pair> <break>`,
-      audited: true,
-      summary,
-      example,
-      configure: (command) => configure(withWriteOptions(command)),
-      run: (context, options, [pair, subject]) =>
-        send(context, options, {
-          pair: pair!,
-          kind,
-          subject: subject!,
-          body: JSON.stringify(bodyOf(options)),
-        }),
-    })
-  const withReason = (command: Command) => command.requiredOption('--reason <text>', 'why')
-  add<WriteOptions & { owner?: string }>(
-    'assign',
-    'give a break to somebody, or to nobody',
-    'recon assign nostro ledger:42.0.0 --owner ann',
-    (command) => command.option('--owner <name>', 'who works on it (default: nobody)'),
-    ({ owner }) => ({ owner: owner ?? null }),
-  )
-  add<WriteOptions & { text: string }>(
-    'note',
-    'write a note to a break',
-    'recon note nostro ledger:42.0.0 --text "asked the bank"',
-    (command) => command.requiredOption('--text <text>', 'the note'),
-    ({ text }) => ({ text }),
-  )
-  add<WriteOptions & { reason: string; ledger?: string[]; bank?: string[]; ignore?: boolean }>(
-    'propose',
-    'propose what is to become of a break: a match of your own, or nothing; somebody else approves it',
-    'recon propose nostro ledger:42.0.0 --ignore --reason "a test payment"',
-    (command) =>
-      withReason(command)
-        .option('--ledger <id...>', "items of the ledger's side that are the same money")
-        .option('--bank <id...>', "items of the bank's side that are the same money")
-        .option('--ignore', 'nothing is to be done'),
-    ({ reason, ledger, bank, ignore }) => {
-      if ((ignore === true) === (ledger !== undefined && bank !== undefined)) {
-        throw new ConfigurationError('expected --ignore, or --ledger and --bank')
-      }
-      return { reason, resolution: ignore ? { kind: 'ignore' } : { kind: 'match', ledger, bank } }
-    },
-  )
-  add(
-    'approve',
-    'approve what somebody else proposed',
-    'recon approve nostro ledger:42.0.0 --actor bob',
-    (command) => command,
-    () => ({}),
-  )
-  add<WriteOptions & { reason: string }>(
-    'refuse',
-    'refuse a proposal, or take back your own',
-    'recon refuse nostro ledger:42.0.0 --reason "too large"',
-    withReason,
-    ({ reason }) => ({ reason }),
-  )
-  add<WriteOptions & { reason: string; kind: string }>(
-    'reopen',
-    'undo a resolution that somebody else approved',
-    'recon reopen nostro ledger:42.0.0 --kind amount --reason "the bank says otherwise"',
-    (command) =>
-      withReason(command).addOption(
-        choice('--kind <kind>', 'what it is from now on', BREAK_KINDS).makeOptionMandatory(),
-      ),
-    ({ reason, kind }) => ({ reason, kind }),
-  )
-}
-
-interface Sent {
-  readonly pair: string
-  readonly kind: string
-  readonly subject: string
-  readonly body: string
-}
-
-/** Publishes a command and waits for what becomes of it. Exit code 1 where it was refused. */
-async function send(context: CommandContext, options: WriteOptions, command: Sent): Promise<CommandResult> {
-  const client = new BulkClient(context)
-  const waitMs = waitMsOf(options)
-  const publisher = await client.publisher()
-  const id = `cli-${randomUUID()}`
-  const value = { id, ...command, actor: actorOf(options), occurredAt: BigInt(Date.now()) }
-  const encoder = encoderOf<typeof value>(publisher.contracts.reconciliationCommands)
-  const topic = publisher.topicName('reconciliationCommands')
-  await publisher.encoded([{ topic, key: command.pair, value: encoder.encode(value) }])
-  if (waitMs === 0) return { json: { id, outcome: 'published' }, text: `published as ${id}` }
-  const deadline = performance.now() + waitMs
-  for (;;) {
-    const outcome = await readCommandOutcome(client.pool, command.pair, id)
-    if (outcome !== null) {
-      const { refusal } = outcome
-      const text = refusal === null ? 'done' : `refused: ${refusal}`
-      return {
-        json: { id, outcome: refusal === null ? 'done' : 'refused', refusal },
-        text,
-        exitCode: refusal === null ? 0 : 1,
-      }
-    }
-    if (performance.now() > deadline) {
-      throw new UnreachableError(
-        'engine',
-        `command ${id} was published but is not carried out after ${waitMs} ms; is there such a pair, and does a reconciler run (npx tallystream run)?`,
-      )
-    }
-    await sleep(POLL_MS, undefined, { signal: context.signal })
-  }
 }
 
 async function listBreaks(

@@ -1,6 +1,7 @@
 /**
  * The life of a break, as events: it opens, may change its kind, is owned and noted, is resolved under four eyes or closed by a match,
- * and may open again. Nothing is deleted: the state is a fold of its history. Pure; times are those of ticks.
+ * and may open again. An approved write-off is posted first and closes when the ledger has applied it. Nothing is deleted: the state
+ * is a fold of its history. Pure; times are those of ticks.
  */
 import type { BreakKind } from './classify.ts'
 
@@ -8,8 +9,15 @@ import type { BreakKind } from './classify.ts'
 export type Resolution =
   /** Items of both sides are the same money. */
   | { readonly kind: 'match'; readonly ledger: readonly string[]; readonly bank: readonly string[] }
-  /** The amount is posted against this account, as a transaction. */
-  | { readonly kind: 'write_off'; readonly account: string }
+  /** What the bank's items are more or less than the ledger's is posted against this account, as a transaction. */
+  | {
+      readonly kind: 'write_off'
+      readonly account: string
+      readonly ledger: readonly string[]
+      readonly bank: readonly string[]
+    }
+  /** A match was wrong: these are not the same money, and no pass may pair them again. */
+  | { readonly kind: 'unmatch'; readonly ledger: readonly string[]; readonly bank: readonly string[] }
   /** Nothing is to be done. */
   | { readonly kind: 'ignore' }
 
@@ -23,7 +31,23 @@ export type Ending =
       readonly resolution: Resolution
       readonly maker: string
       readonly checker: string
+      /** Of a write-off: the ledger's items of its transaction. */
+      readonly entries?: readonly string[]
     }
+
+/** The transaction of a write-off: what is published, and by what its outcome is known again. */
+export interface WriteOff {
+  /** Of the source WRITE_OFF_SOURCE. */
+  readonly transactionId: string
+  readonly debit: string
+  readonly credit: string
+  /** Minor units above zero, as text: events are kept as JSON. */
+  readonly amountMinor: string
+  /** ISO 4217 code. */
+  readonly currency: string
+  /** When it was approved, ms since 1970. */
+  readonly occurredAtMs: number
+}
 
 interface At {
   /** Tick, ms since 1970. */
@@ -43,12 +67,16 @@ export type BreakEvent = At &
         readonly actor: string
       }
     | { readonly type: 'refused'; readonly reason: string; readonly actor: string }
+    /** A write-off was approved: its transaction is on its way. */
+    | { readonly type: 'posting'; readonly writeOff: WriteOff; readonly checker: string }
+    /** The ledger refused the transaction: the break is open again. */
+    | { readonly type: 'posting_failed'; readonly reason: string }
     | { readonly type: 'closed'; readonly ending: Ending }
     | { readonly type: 'reopened'; readonly kind: BreakKind; readonly related: readonly string[] }
   )
 
 export interface BreakState {
-  readonly status: 'open' | 'proposed' | 'closed'
+  readonly status: 'open' | 'proposed' | 'posting' | 'closed'
   readonly kind: BreakKind
   readonly related: readonly string[]
   readonly openedAtMs: number
@@ -58,6 +86,8 @@ export interface BreakState {
     readonly reason: string
     readonly maker: string
   } | null
+  /** The write-off under way; null in every other status. */
+  readonly posting: { readonly writeOff: WriteOff; readonly checker: string } | null
   readonly ending: Ending | null
   readonly history: readonly BreakEvent[]
 }
@@ -90,6 +120,8 @@ export type BreakRefusal =
   | 'nothing_proposed'
   | 'maker_is_checker'
   | 'items_missing'
+  | 'posting_under_way'
+  | 'written_off'
 
 export type BreakDecision = { readonly events: readonly BreakEvent[] } | { readonly refusal: BreakRefusal }
 
@@ -97,8 +129,17 @@ export const TEXT_LENGTH_MAX = 2_000
 
 const refuse = (refusal: BreakRefusal): BreakDecision => ({ refusal })
 
-/** What comes of a command. @param state null = there is no such break */
-export function decideBreak(state: BreakState | null, command: BreakCommand, atMs: number): BreakDecision {
+/**
+ * What comes of a command.
+ * @param state null = there is no such break
+ * @param writeOff The transaction, where a write-off is approved
+ */
+export function decideBreak(
+  state: BreakState | null,
+  command: BreakCommand,
+  atMs: number,
+  writeOff: WriteOff | null = null,
+): BreakDecision {
   const { actor } = command
   if (actor === '') return refuse('actor_missing')
   if (state === null) return refuse('break_unknown')
@@ -107,6 +148,9 @@ export function decideBreak(state: BreakState | null, command: BreakCommand, atM
   const text = textOf(command)
   if (text !== null && text.trim() === '') return refuse('text_missing')
   if (text !== null && text.length > TEXT_LENGTH_MAX) return refuse('text_too_long')
+  if (state.status === 'posting' && !['assign', 'note'].includes(command.type)) {
+    return refuse('posting_under_way')
+  }
   switch (command.type) {
     case 'assign':
       return { events: [{ type: 'assigned', owner: command.owner, actor, atMs }] }
@@ -115,15 +159,14 @@ export function decideBreak(state: BreakState | null, command: BreakCommand, atM
     case 'propose': {
       if (state.proposal !== null) return refuse('already_proposed')
       const { resolution, reason } = command
-      if (resolution.kind === 'match' && (resolution.ledger.length === 0 || resolution.bank.length === 0)) {
-        return refuse('items_missing')
-      }
+      if (!hasItems(resolution)) return refuse('items_missing')
       return { events: [{ type: 'proposed', resolution, reason, actor, atMs }] }
     }
     case 'approve': {
       const { proposal } = state
       if (proposal === null) return refuse('nothing_proposed')
       if (proposal.maker === actor) return refuse('maker_is_checker')
+      if (writeOff !== null) return { events: [{ type: 'posting', writeOff, checker: actor, atMs }] }
       const ending: Ending = {
         by: 'resolution',
         resolution: proposal.resolution,
@@ -141,6 +184,28 @@ export function decideBreak(state: BreakState | null, command: BreakCommand, atM
   }
 }
 
+function hasItems(resolution: Resolution): boolean {
+  if (resolution.kind === 'ignore') return true
+  const { ledger, bank } = resolution
+  return resolution.kind === 'write_off'
+    ? ledger.length + bank.length > 0
+    : ledger.length > 0 && bank.length > 0
+}
+
+/** What follows from the outcome of a write-off's transaction. @param outcome the ledger's items of it, or why it was refused */
+export function endPosting(
+  { posting, proposal }: BreakState,
+  outcome: { readonly entries: readonly string[] } | { readonly refused: string },
+  atMs: number,
+): BreakEvent {
+  if (posting === null || proposal === null) throw new Error('nothing is being posted')
+  if ('refused' in outcome) return { type: 'posting_failed', reason: outcome.refused, atMs }
+  const { resolution, maker } = proposal
+  const { checker } = posting
+  const ending: Ending = { by: 'resolution', resolution, maker, checker, entries: outcome.entries }
+  return { type: 'closed', ending, atMs }
+}
+
 /** What was approved is undone by somebody else, and from then on is as open as before. */
 function decideReopening(
   { status, ending }: BreakState,
@@ -148,6 +213,8 @@ function decideReopening(
   atMs: number,
 ): BreakDecision {
   if (status !== 'closed' || ending?.by !== 'resolution') return refuse('break_not_closed')
+  // What is in the ledger stays there: its reversal is a new entry, and a break of its own.
+  if (ending.resolution.kind === 'write_off') return refuse('written_off')
   if (ending.checker === actor) return refuse('maker_is_checker')
   return {
     events: [
@@ -174,7 +241,7 @@ export function observeBreak(
   atMs: number,
 ): readonly BreakEvent[] {
   if ('ending' in observation) {
-    if (state === null || state.status === 'closed') return []
+    if (state === null || state.status === 'closed' || state.status === 'posting') return []
     return [{ type: 'closed', ending: observation.ending, atMs }]
   }
   const { kind, related } = observation
@@ -182,6 +249,7 @@ export function observeBreak(
   if (state.status === 'closed') {
     return state.ending?.by === 'resolution' ? [] : [{ type: 'reopened', kind, related, atMs }]
   }
+  if (state.status === 'posting') return []
   const isSame = state.kind === kind && state.related.join('\n') === related.join('\n')
   return isSame ? [] : [{ type: 'changed', kind, related, atMs }]
 }
@@ -198,6 +266,7 @@ export function evolveBreak(state: BreakState | null, event: BreakEvent): BreakS
       openedAtMs: atMs,
       owner: null,
       proposal: null,
+      posting: null,
       ending: null,
       history: [event],
     }
@@ -222,8 +291,12 @@ function changeOf(event: BreakEvent): Partial<BreakState> {
       }
     case 'refused':
       return { status: 'open', proposal: null }
+    case 'posting':
+      return { status: 'posting', posting: { writeOff: event.writeOff, checker: event.checker } }
+    case 'posting_failed':
+      return { status: 'open', proposal: null, posting: null }
     case 'closed':
-      return { status: 'closed', proposal: null, ending: event.ending }
+      return { status: 'closed', proposal: null, posting: null, ending: event.ending }
     case 'reopened':
       return { status: 'open', kind: event.kind, related: event.related, ending: null }
   }

@@ -5,7 +5,8 @@ import { dayOf, type MatchItem } from '#domain/matching/item.ts'
 /**
  * The closed list. missing_in_ledger, missing_in_bank: the other side has nothing. amount, currency, wrong_account: it has the payment
  * otherwise. fee: less arrived by what may be a fee. duplicate: it is there twice. return: it came back. timing: not yet there, or the
- * same payment too far away. statement_arithmetic: a statement doesn't add up. statement_gap: one is missing between two.
+ * same payment too far away. statement_arithmetic: a statement doesn't add up. statement_gap: one is missing between two. disputed: a
+ * person says that a match is wrong.
  */
 export const BREAK_KINDS = [
   'missing_in_ledger',
@@ -19,6 +20,7 @@ export const BREAK_KINDS = [
   'return',
   'statement_arithmetic',
   'statement_gap',
+  'disputed',
 ] as const
 export type BreakKind = (typeof BREAK_KINDS)[number]
 

@@ -63,8 +63,8 @@ export class Matcher {
   readonly #groups: Map<string, Group>[]
   #dirty: Group[][]
   readonly #open = new Set<Held>()
-  /** By ledger item: the bank items that a person parted it from. */
-  readonly #blocked = new Map<string, Set<string>>()
+  /** By ledger item: the bank items that people parted it from, and how many times. */
+  readonly #blocked = new Map<string, Map<string, number>>()
   #matched: HeldMatch[] = []
   #unmatched: HeldMatch[] = []
 
@@ -121,10 +121,19 @@ export class Matcher {
 
   /** A person says that these are not the same money: no pass pairs them again. */
   block(ledgerIds: readonly string[], bankIds: readonly string[]): void {
+    this.#part(ledgerIds, bankIds, 1)
+  }
+
+  /** Takes one blocking back; others of the same items stay. */
+  unblock(ledgerIds: readonly string[], bankIds: readonly string[]): void {
+    this.#part(ledgerIds, bankIds, -1)
+  }
+
+  #part(ledgerIds: readonly string[], bankIds: readonly string[], by: 1 | -1): void {
     for (const ledgerId of ledgerIds) {
-      const parted = this.#blocked.get(ledgerId) ?? new Set()
+      const parted = this.#blocked.get(ledgerId) ?? new Map<string, number>()
       this.#blocked.set(ledgerId, parted)
-      for (const bankId of bankIds) parted.add(bankId)
+      for (const bankId of bankIds) parted.set(bankId, (parted.get(bankId) ?? 0) + by)
     }
     for (const id of [...ledgerIds, ...bankIds]) {
       const held = this.#items.get(id)
@@ -175,7 +184,7 @@ export class Matcher {
     return key === null ? 0 : (this.#groups[pass]!.get(key)?.members.size ?? 0)
   }
 
-  readonly isBlocked: IsBlocked = (ledger, bank) => this.#blocked.get(ledger.id)?.has(bank.id) ?? false
+  readonly isBlocked: IsBlocked = (ledger, bank) => (this.#blocked.get(ledger.id)?.get(bank.id) ?? 0) > 0
 
   #all(ids: readonly string[]): Held[] | null {
     const held = ids.flatMap((id) => this.#items.get(id) ?? [])

@@ -1,6 +1,7 @@
 /** What people ask of reconciliation, as JSON: the settings of a pair, and what is to become of a break. */
 import type { BreakCommand, BreakRefusal, Resolution } from '#domain/breaks/break-life.ts'
 import { BREAK_KINDS, type BreakKind } from '#domain/breaks/classify.ts'
+import type { WriteOffRefusal } from './write-off.ts'
 
 /** A command to a break of a pair. */
 export interface PairCommand {
@@ -11,10 +12,22 @@ export interface PairCommand {
   readonly subject: string
   /** null = it can't be read. */
   readonly command: BreakCommand | null
+  /** When it was asked for, ms since 1970. */
+  readonly occurredAtMs: number
 }
 
-/** Why a command had no effect; `command_invalid`: it can't be read; `items_taken`: an item isn't there or isn't free. */
-export type CommandRefusal = BreakRefusal | 'command_invalid' | 'items_taken'
+/**
+ * Why a command had no effect. `command_invalid`: it can't be read. `resolution_unfit`: that isn't how such a break ends.
+ * `items_taken`: an item isn't there or isn't free. `match_unknown`: no such match stands. `accounts_differ`, `nothing_to_post`,
+ * `account_of_pair`: what can't be written off (write-off.ts).
+ */
+export type CommandRefusal =
+  | BreakRefusal
+  | WriteOffRefusal
+  | 'command_invalid'
+  | 'resolution_unfit'
+  | 'items_taken'
+  | 'match_unknown'
 
 const IDS_MAX = 1_000
 
@@ -71,10 +84,11 @@ function objectOf(body: string): Record<string, unknown> | null {
 
 function resolutionOf(value: unknown): Resolution | null {
   if (typeof value !== 'object' || value === null) return null
-  const { kind, ledger, bank } = value as Record<string, unknown>
+  const { kind, ledger, bank, account } = value as Record<string, unknown>
   if (kind === 'ignore') return { kind }
-  if (kind === 'match' && isIds(ledger) && isIds(bank)) return { kind, ledger, bank }
-  return null
+  if (!isIds(ledger) || !isIds(bank)) return null
+  if (kind === 'match' || kind === 'unmatch') return { kind, ledger, bank }
+  return kind === 'write_off' && typeof account === 'string' ? { kind, account, ledger, bank } : null
 }
 
 const isIds = (value: unknown): value is string[] =>

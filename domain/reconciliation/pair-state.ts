@@ -3,15 +3,15 @@
  * closed, statements proven, commands of people carried out. Pure; a delta says everything that changed, so a shell can write it
  * down together with the positions that it read up to. The state can be built again from what was written down.
  */
-import { createHash } from 'node:crypto'
 import {
   type BreakEvent,
   type BreakState,
   decideBreak,
+  endPosting,
   evolveBreak,
   type Observation,
   observeBreak,
-  type Resolution,
+  type WriteOff,
 } from '#domain/breaks/break-life.ts'
 import { classify } from '#domain/breaks/classify.ts'
 import { Relations } from '#domain/breaks/relations.ts'
@@ -24,6 +24,8 @@ import {
   type StatementFinding,
 } from '#domain/statements/continuity.ts'
 import type { CommandRefusal, PairCommand } from './commands.ts'
+import { type StoredMatch, storedMatch } from './stored-match.ts'
+import { disputeId, Hands, isDispute } from './hands.ts'
 
 /** A statement of an account of the pair. */
 export interface PairStatement extends ProvenStatement {
@@ -35,19 +37,24 @@ export interface PairInput {
   readonly items: readonly MatchItem[]
   readonly statements: readonly PairStatement[]
   readonly commands: readonly PairCommand[]
+  /** What became of the transactions of write-offs: with the items that they made, or why they were refused. */
+  readonly postings?: readonly PostingOutcome[]
   /** The last tick, ms since 1970. */
   readonly nowMs: number
 }
 
-export interface StoredMatch {
-  /** 32 hexadecimal digits, made of the pass and the items. */
-  readonly id: string
-  readonly pass: string
-  readonly score: number
-  readonly ledger: readonly string[]
-  readonly bank: readonly string[]
-  readonly differenceMinor: bigint
-  readonly because: string
+export interface PostingOutcome {
+  readonly transactionId: string
+  readonly outcome: { readonly entries: readonly string[] } | { readonly refused: string }
+}
+
+/** A write-off that is under way. */
+export interface PendingWriteOff {
+  readonly breakId: string
+  readonly writeOff: WriteOff
+  readonly maker: string
+  readonly checker: string
+  readonly reason: string
 }
 
 export interface PairDelta {
@@ -73,19 +80,6 @@ export interface StoredPair {
 
 const DAY_MS = 86_400_000
 
-const idOf = (pass: string, ledger: readonly string[], bank: readonly string[]): string =>
-  createHash('sha256')
-    .update(JSON.stringify([pass, ledger, bank]))
-    .digest('hex')
-    .slice(0, 32)
-
-export function storedMatch({ pass, score, ledger, bank, differenceMinor, because }: Match): StoredMatch {
-  const ledgerIds = ledger.map(({ id }) => id)
-  const bankIds = bank.map(({ id }) => id)
-  const id = idOf(pass, ledgerIds, bankIds)
-  return { id, pass, score, ledger: ledgerIds, bank: bankIds, differenceMinor, because }
-}
-
 export class PairState {
   readonly #settings: PairSettings
   readonly #matcher: Matcher
@@ -93,8 +87,7 @@ export class PairState {
   readonly #statements = new Map<string, Map<string, PairStatement>>()
   readonly #breaks = new Map<string, BreakState>()
   readonly #commands = new Set<string>()
-  /** Items that a person's match took, by the break through which it was made. */
-  readonly #taken = new Map<string, readonly string[]>()
+  readonly #hands: Hands
   #today = 0
   /** What was written down may have been by other settings: the next time everything is looked at. */
   #isRestored = false
@@ -105,6 +98,7 @@ export class PairState {
   constructor(settings: PairSettings) {
     this.#settings = settings
     this.#matcher = new Matcher(settings.passes)
+    this.#hands = new Hands(this.#matcher, new Set(settings.accounts.values()), (id) => this.#touch(id))
   }
 
   /**
@@ -118,10 +112,9 @@ export class PairState {
     }
     for (const statement of stored.statements) this.#keep(statement)
     for (const { id, event } of stored.events) {
-      const state = evolveBreak(this.#breaks.get(id) ?? null, event)
-      this.#breaks.set(id, state)
-      if (event.type === 'closed' && event.ending.by === 'resolution') this.#take(id, event.ending.resolution)
-      if (event.type === 'reopened') this.#giveBack(id)
+      const before = this.#breaks.get(id) ?? null
+      this.#breaks.set(id, evolveBreak(before, event))
+      this.#hands.carry(id, before, event)
     }
     for (const id of stored.commands) this.#commands.add(id)
     this.#matcher.settle()
@@ -146,17 +139,28 @@ export class PairState {
     return this.#breaks
   }
 
+  /** Write-offs whose transactions are on their way. */
+  writeOffs(): PendingWriteOff[] {
+    return this.#hands.posting().map((breakId) => {
+      const { posting, proposal } = this.#breaks.get(breakId)!
+      const { maker, reason } = proposal!
+      return { breakId, ...posting!, maker, reason }
+    })
+  }
+
   /** Takes in what came. */
-  apply({ items, statements, commands, nowMs }: PairInput): PairDelta {
+  apply({ items, statements, commands, postings = [], nowMs }: PairInput): PairDelta {
     this.#events = []
     this.#touched = new Set()
     const added = this.#addItems(items)
     const fresh = statements.filter((statement) => this.#keep(statement))
+    for (const posting of postings) this.#endPosting(posting, nowMs)
     const outcomes = this.#carryOut(commands, nowMs)
     const { matched, unmatched } = this.#matcher.settle()
     for (const match of [...matched, ...unmatched]) {
       for (const { id } of [...match.ledger, ...match.bank]) this.#touch(id)
     }
+    for (const match of unmatched) this.#endDispute(disputeId(storedMatch(match).id), nowMs)
     const today = Math.floor(nowMs / DAY_MS)
     // A new day makes breaks of what was only late.
     if (today !== this.#today) for (const { id } of this.#matcher.open()) this.#touched.add(id)
@@ -210,8 +214,10 @@ export class PairState {
 
   #record(id: string, events: readonly BreakEvent[]): void {
     for (const event of events) {
-      this.#breaks.set(id, evolveBreak(this.#breaks.get(id) ?? null, event))
+      const before = this.#breaks.get(id) ?? null
+      this.#breaks.set(id, evolveBreak(before, event))
       this.#events.push({ id, event })
+      this.#hands.carry(id, before, event)
     }
   }
 
@@ -263,42 +269,39 @@ export class PairState {
     return outcomes
   }
 
-  #command({ subject, command }: PairCommand, nowMs: number): CommandRefusal | null {
+  #command(asked: PairCommand, nowMs: number): CommandRefusal | null {
+    const { subject, command } = asked
     if (command === null) return 'command_invalid'
-    const decision = decideBreak(this.#breaks.get(subject) ?? null, command, nowMs)
+    const isUnmatch = command.type === 'propose' && command.resolution.kind === 'unmatch'
+    if (command.type === 'propose' && isUnmatch !== isDispute(subject)) return 'resolution_unfit'
+    const before = this.#breaks.get(subject) ?? null
+    const opening = isUnmatch ? this.#hands.dispute(subject, before, command.resolution, nowMs) : []
+    if (opening === null) return 'match_unknown'
+    const state = opening.reduce<BreakState | null>(evolveBreak, before)
+    const writeOff = command.type === 'approve' ? this.#hands.writeOffOf(asked, state) : null
+    if (typeof writeOff === 'string') return writeOff
+    const decision = decideBreak(state, command, nowMs, writeOff)
     if ('refusal' in decision) return decision.refusal
-    for (const event of decision.events) {
-      if (event.type === 'closed' && event.ending.by === 'resolution') {
-        if (!this.#take(subject, event.ending.resolution)) return 'items_taken'
-      }
-      if (event.type === 'reopened') this.#giveBack(subject)
+    const events = [...opening, ...decision.events]
+    if (isDispute(subject) && ['refuse', 'reopen'].includes(command.type)) {
+      events.push({ type: 'closed', ending: { by: 'cleared', why: 'the match may stand' }, atMs: nowMs })
     }
-    this.#record(subject, decision.events)
+    const takes = this.#hands.takes(subject, state, decision.events)
+    if (takes !== null && !this.#hands.areFree(takes)) return 'items_taken'
+    this.#record(subject, events)
     return null
   }
 
-  /** Takes what a resolution is about out of matching; breaks of statements are about no item. @returns whether all were free */
-  #take(id: string, resolution: Resolution): boolean {
-    const ids =
-      resolution.kind === 'match'
-        ? [...resolution.ledger, ...resolution.bank]
-        : this.#matcher.find(id) === null
-          ? []
-          : [id]
-    const isFree = (one: string) => this.#matcher.find(one)?.isTaken === false
-    if (new Set(ids).size !== ids.length || !ids.every(isFree)) return false
-    for (const one of ids) this.#touch(one)
-    this.#matcher.take(ids)
-    this.#taken.set(id, ids)
-    return true
+  /** A match that is no more needs no dispute. */
+  #endDispute(id: string, nowMs: number): void {
+    const state = this.#breaks.get(id) ?? null
+    const ending = { by: 'cleared', why: 'the match was taken back' } as const
+    if (state !== null) this.#record(id, observeBreak(state, { ending }, nowMs))
   }
 
-  #giveBack(id: string): void {
-    const ids = this.#taken.get(id)
-    if (ids === undefined) return
-    this.#taken.delete(id)
-    this.#matcher.giveBack(ids)
-    for (const one of ids) this.#touch(one)
+  #endPosting({ transactionId, outcome }: PostingOutcome, nowMs: number): void {
+    const id = this.#hands.breakOf(transactionId)
+    if (id !== undefined) this.#record(id, [endPosting(this.#breaks.get(id)!, outcome, nowMs)])
   }
 }
 

@@ -1,27 +1,35 @@
 /** The reconciler of a ledger over its real services. */
+import { transactionValue } from '#connectors/ingest/wire.ts'
 import { parsePair } from '#connectors/reconciliation/pair-file.ts'
 import type { StatementValue } from '#domain/statements/record.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
 import type { IncidentError } from '#platform/errors.ts'
 import type { KafkaAdmin } from '#platform/kafka/admin.ts'
+import type { Kafka } from '#platform/kafka/client.ts'
+import { BatchingProducer } from '#platform/kafka/producer.ts'
 import type { RangeReader } from '#platform/kafka/range-reader.ts'
 import type { Logger } from '#platform/observability/logger.ts'
 import type { EnginePool } from '#platform/postgres/engine-pool.ts'
 import { Lease } from '#platform/postgres/lease.ts'
 import { readLedgerPostings } from '#platform/postgres/reconciliation/ledger-postings.ts'
 import { ReconciliationStore } from '#platform/postgres/reconciliation/store.ts'
-import { schemaOf } from '#platform/schema-registry/contracts.ts'
+import { readWriteOffDecisions } from '#platform/postgres/reconciliation/write-off-decisions.ts'
+import { type Contracts, encoderOf, schemaOf } from '#platform/schema-registry/contracts.ts'
 import type { SchemaRegistry } from '#platform/schema-registry/registry.ts'
 import { AvroDecoder } from '#platform/schema-registry/serde.ts'
 import { TOPICS } from '#schemas/topics.ts'
 import { InputTopic } from './input-topic.ts'
 import type { CommandValue, PairRunnerOptions } from './pair-runner.ts'
 import { Reconciler } from './reconciler.ts'
+import { WriteOffs } from './write-offs.ts'
 
 const LEASE_MS = 10_000
 
 export interface OpenReconcilerOptions {
   readonly configuration: Configuration
+  readonly kafka: Kafka
+  readonly contracts: Contracts
+  readonly onClose: (closer: () => Promise<void>) => void
   readonly admin: KafkaAdmin
   readonly ranges: RangeReader
   readonly pool: EnginePool
@@ -49,6 +57,7 @@ export function openReconciler(options: OpenReconcilerOptions): Reconciler {
   return new Reconciler({
     store: new ReconciliationStore(pool, clusterId),
     readPostings: (range, accounts) => readLedgerPostings(pool, range, accounts),
+    writeOffs: writeOffsOf(options),
     readStatements: (from, recordsMax) => statements.read(0, from, recordsMax),
     readCommands: (from, recordsMax) => commands.read(0, from, recordsMax),
     parseSettings: parsePair,
@@ -59,5 +68,25 @@ export function openReconciler(options: OpenReconcilerOptions): Reconciler {
     warn: (fields, message) => logger.warn(fields, message),
     onCommit: options.onCommit,
     onIncident: options.onIncident,
+  })
+}
+
+/** Through a producer of its own, keyed by the account that is debited, as the gateway does. */
+function writeOffsOf({ configuration, kafka, contracts, pool, onClose }: OpenReconcilerOptions): WriteOffs {
+  const producer = new BatchingProducer({ kafka, lingerMs: 0 })
+  onClose(() => producer.close())
+  const encoder = encoderOf<unknown>(contracts.transactions)
+  const topic = `${configuration.ledger.topicPrefix}${TOPICS.transactions.name}`
+  return new WriteOffs({
+    publish: async (commands) => {
+      await producer.sendAll(
+        commands.map((command) => ({
+          topic,
+          key: command.postings[0]!.debit,
+          value: encoder.encode(transactionValue(command)),
+        })),
+      )
+    },
+    readDecisions: (keys, upTo) => readWriteOffDecisions(pool, keys, upTo),
   })
 }

@@ -2,16 +2,17 @@
  * Works on one pair of sources: reads what came on both sides and from people, decides what follows, and writes it together with the
  * positions. The state in memory is what Postgres has: after any doubt it is thrown away and built again.
  */
-import { parseBreakCommand } from '#domain/reconciliation/commands.ts'
 import type { MatchItem } from '#domain/matching/item.ts'
 import type { PairSettings } from '#domain/matching/pair.ts'
 import {
   type PairDelta,
   PairState,
   type PairStatement,
-  type StoredMatch,
+  type PostingOutcome,
 } from '#domain/reconciliation/pair-state.ts'
-import type { PairCommand } from '#domain/reconciliation/commands.ts'
+import { type PairCommand, parseBreakCommand } from '#domain/reconciliation/commands.ts'
+import { isDispute } from '#domain/reconciliation/hands.ts'
+import type { StoredMatch } from '#domain/reconciliation/stored-match.ts'
 import type { StatementValue } from '#domain/statements/record.ts'
 import type { LedgerPosting } from '#platform/postgres/reconciliation/ledger-postings.ts'
 import type {
@@ -23,6 +24,7 @@ import type {
 import type { InputPortion } from './input-topic.ts'
 import { itemsOfPosting } from './ledger-items.ts'
 import { takeRecord } from './statement-records.ts'
+import type { WriteOffs } from './write-offs.ts'
 
 /** schemas/avro/reconciliation-command.avsc */
 export interface CommandValue {
@@ -32,6 +34,7 @@ export interface CommandValue {
   readonly subject: string
   readonly body: string
   readonly actor: string
+  readonly occurredAt: bigint
 }
 
 export interface PairRunnerOptions {
@@ -46,6 +49,7 @@ export interface PairRunnerOptions {
     accounts: readonly string[],
   ) => Promise<LedgerPosting[]>
   readonly readStatements: (from: bigint | null, recordsMax: number) => Promise<InputPortion<StatementValue>>
+  readonly writeOffs: Pick<WriteOffs, 'send' | 'outcomes'>
   readonly readCommands: (from: bigint | null, recordsMax: number) => Promise<InputPortion<CommandValue>>
   /** Checks the JSON of a pair's settings. */
   readonly parseSettings: (text: string) => PairSettings
@@ -69,6 +73,8 @@ interface Loaded {
   statements: bigint | null
   commands: bigint | null
   day: number
+  /** Transactions of write-offs that were handed to Kafka since loading. */
+  readonly sent: Set<string>
   /** Matches that follow from what is stored but aren't, and the other way round: after a change of settings. */
   owed: { matched: readonly StoredMatch[]; unmatched: readonly StoredMatch[] } | null
 }
@@ -77,6 +83,7 @@ interface Portion {
   readonly items: MatchItem[]
   readonly statements: PairStatement[]
   readonly commands: PairCommand[]
+  readonly postings: PostingOutcome[]
   readonly refused: RefusedRecord[]
 }
 
@@ -97,7 +104,9 @@ export class PairRunner {
     if (this.#loaded?.version !== row.version) this.#loaded = await this.#load(row)
     const loaded = this.#loaded
     try {
+      await this.#sendWriteOffs(loaded)
       const isWritten = await this.#take(loaded)
+      if (isWritten === true) await this.#sendWriteOffs(loaded)
       if (isWritten === null) return false
       if (!isWritten) this.#loaded = null
       return true
@@ -133,8 +142,17 @@ export class PairRunner {
       statements: await store.position(row.pair, topics.statements, 0),
       commands: await store.position(row.pair, topics.commands, 0),
       day: -1,
+      sent: new Set(),
       owed: isOwed ? { matched, unmatched } : null,
     }
+  }
+
+  /** Those that nobody has sent since loading: one that was sent before is a duplicate to the ledger. */
+  async #sendWriteOffs({ row, state, sent }: Loaded): Promise<void> {
+    const fresh = state.writeOffs().filter(({ writeOff }) => !sent.has(writeOff.transactionId))
+    if (fresh.length === 0) return
+    await this.#options.writeOffs.send(row.pair, fresh)
+    for (const { writeOff } of fresh) sent.add(writeOff.transactionId)
   }
 
   /** @returns whether it was written; null = nothing came */
@@ -156,6 +174,16 @@ export class PairRunner {
     if (isIdle && loaded.owed === null) return null
     const portion = this.#portionOf(loaded, statements, commands)
     for (const posting of postings) portion.items.push(...itemsOfPosting(posting, loaded.accounts))
+    const pending = loaded.state.writeOffs()
+    if (pending.length > 0) {
+      portion.postings.push(
+        ...(await this.#options.writeOffs.outcomes(pair, pending, {
+          upTo,
+          postings,
+          accounts: loaded.accounts,
+        })),
+      )
+    }
     const delta = withOwed(loaded.state.apply({ ...portion, nowMs: head.tickMs }), loaded.owed)
     if (positions.length === 0 && isEmpty(delta)) {
       // Every tick is a batch of the ledger: those without anything for us are passed over without a commit.
@@ -188,7 +216,7 @@ export class PairRunner {
     statements: InputPortion<StatementValue>,
     commands: InputPortion<CommandValue>,
   ): Portion {
-    const portion: Portion = { items: [], statements: [], commands: [], refused: [] }
+    const portion: Portion = { items: [], statements: [], commands: [], postings: [], refused: [] }
     for (const { value, topic, partition, offset } of statements.records) {
       const taken =
         'unreadable' in value
@@ -204,8 +232,12 @@ export class PairRunner {
         portion.refused.push({ topic, partition, offset, reason: 'command_id_invalid' })
         continue
       }
-      const command = parseBreakCommand(value.kind, value.body, value.actor)
-      portion.commands.push({ id: value.id, pair: value.pair, subject: value.subject, command })
+      const { id, pair, subject } = value
+      const occurredAtMs = Number(value.occurredAt)
+      const command = Number.isSafeInteger(occurredAtMs)
+        ? parseBreakCommand(value.kind, value.body, value.actor)
+        : null
+      portion.commands.push({ id, pair, subject, command, occurredAtMs })
     }
     return portion
   }
@@ -231,9 +263,9 @@ function withOwed(delta: PairDelta, owed: Loaded['owed']): PairDelta {
 }
 
 function breaksOf(state: PairState, { breaks }: PairDelta): PairCommit['breaks'] {
-  return [...new Set(breaks.map(({ id }) => id))].map((id) => ({
-    id,
-    state: state.breaks().get(id)!,
-    item: state.item(id),
-  }))
+  return [...new Set(breaks.map(({ id }) => id))].map((id) => {
+    const now = state.breaks().get(id)!
+    // A disputed match is listed by the first of its items.
+    return { id, state: now, item: state.item(isDispute(id) ? now.related[0]! : id) }
+  })
 }

@@ -28,7 +28,9 @@ beforeAll(async () => {
   await fixture.applied(
     await fixture.publishValues(
       'accounts',
-      ['nostro', 'customer'].map((accountId) => accountValue(accountChange({ accountId, limited: false }))),
+      ['nostro', 'customer', 'losses'].map((accountId) =>
+        accountValue(accountChange({ accountId, limited: false })),
+      ),
     ),
   )
 })
@@ -181,6 +183,64 @@ describe('reconciliation', () => {
     )
   })
 
+  it('posts a write-off through the ledger, once; its break closes with the entry, which matches nothing', async () => {
+    await importStatement(3, [['0,30', 'E2E-FEE']])
+    await expectRows(OPEN, [{ side: 'bank', kind: 'timing', amount: '30' }])
+    const [row] = await fixture.ledger.rows(`select break_id from recon_breaks where amount = 30`)
+    const subject = (row as { break_id: string }).break_id
+    const propose = (account: string) => ({
+      resolution: { kind: 'write_off', account, ledger: [], bank: [subject] },
+      reason: 'too small to ask',
+    })
+    await command('propose', subject, propose('nobody'), 'ann')
+    await command('approve', subject, {}, 'bob')
+    // The ledger knows no such account: the break is open again.
+    await expectRows(
+      `select event->>'reason' as reason from recon_break_events where event->>'type' = 'posting_failed'`,
+      [{ reason: 'unknown_account' }],
+    )
+    await command('propose', subject, propose('losses'), 'ann')
+    await command('approve', subject, {}, 'bob')
+    await expectRows(OPEN, [])
+    await expectRows(
+      `select b.status, e.event->'ending'->>'checker' as checker, i.item->>'amountMinor' as amount
+       from recon_break_events e join recon_breaks b using (break_id)
+       join recon_items i on i.id = e.event->'ending'->'entries'->>0
+       where break_id = '${subject}' and e.event->>'type' = 'closed'`,
+      [{ status: 'closed', checker: 'bob', amount: '30' }],
+    )
+    await expectRows(`select account_id, posted::text from accounts where account_id = 'losses'`, [
+      { account_id: 'losses', posted: '30' },
+    ])
+    await fixture.stop()
+    await fixture.start(['processor', 'ticker', 'reconciler'])
+    await expectRows(
+      `select count(*)::integer as n from transactions where source = 'reconciliation' and status = 0`,
+      [{ n: 1 }],
+    )
+  })
+
+  it('parts a match that two people say is wrong, and does not make it again', async () => {
+    const [row] = await fixture.ledger.rows(
+      'select id, ledger_ids as ledger, bank_ids as bank from recon_matches where ended_version is null order by version limit 1',
+    )
+    const { id, ledger, bank } = row as { id: string; ledger: string[]; bank: string[] }
+    const subject = `match:${id}`
+    await command('propose', subject, { resolution: { kind: 'unmatch', ledger, bank }, reason: 'r' }, 'ann')
+    await command('approve', subject, {}, 'bob')
+    await expectRows(STANDING, [{ pass: 'reference:endToEndId', ledger: 1, bank: 1 }])
+    await expectRows(
+      `select status, kind, side, amount::text from recon_breaks where break_id = '${subject}'`,
+      [{ status: 'closed', kind: 'disputed', side: 'ledger', amount: '1250' }],
+    )
+    const reopen = { kind: 'disputed', reason: 'they are the same' }
+    await command('reopen', subject, reopen, 'cid')
+    await expectRows(STANDING, [
+      { pass: 'reference:endToEndId', ledger: 1, bank: 1 },
+      { pass: 'reference:endToEndId', ledger: 1, bank: 1 },
+    ])
+  })
+
   it('two at once: one writes', async () => {
     const store = new ReconciliationStore(fixture.ledger.pool, configuration.ledger.clusterId)
     await fixture.stop()
@@ -213,7 +273,7 @@ describe('reconciliation', () => {
       { pass: 'group:endToEndId', ledger: 1, bank: 1 },
     ])
     await expectRows(`select count(*)::integer as ended from recon_matches where ended_version is not null`, [
-      { ended: 2 },
+      { ended: 3 },
     ])
   })
 })

@@ -34,7 +34,7 @@ export const readPairStatus = (pool: ReadPool): Promise<PairStatus[]> =>
 
 export interface BreakRow {
   readonly break_id: string
-  readonly status: 'open' | 'proposed' | 'closed'
+  readonly status: 'open' | 'proposed' | 'posting' | 'closed'
   readonly kind: string
   readonly owner: string | null
   readonly side: string | null
@@ -127,6 +127,22 @@ export async function readCommandOutcome(
 ): Promise<{ readonly refusal: string | null } | null> {
   const rows = await pool.query<{ refusal: string | null }>(
     { text: 'select refusal from recon_commands where pair = $1 and id = $2' },
+    [pair, id],
+  )
+  return rows[0] ?? null
+}
+
+/** Items of a match that stands; null where there is no such match or it was taken back. */
+export async function readStandingMatch(
+  pool: ReadPool,
+  pair: string,
+  id: string,
+): Promise<{ readonly ledger: string[]; readonly bank: string[] } | null> {
+  const rows = await pool.query<{ ledger: string[]; bank: string[] }>(
+    {
+      text: `select ledger_ids as ledger, bank_ids as bank from recon_matches
+        where pair = $1 and id = $2 and ended_version is null`,
+    },
     [pair, id],
   )
   return rows[0] ?? null

@@ -1,0 +1,27 @@
+/** A match as it is kept: by the ids of its items, under an id of its own. */
+import { createHash } from 'node:crypto'
+import type { Match } from '#domain/matching/matcher.ts'
+
+export interface StoredMatch {
+  /** 32 hexadecimal digits, made of the pass and the items. */
+  readonly id: string
+  readonly pass: string
+  readonly score: number
+  readonly ledger: readonly string[]
+  readonly bank: readonly string[]
+  readonly differenceMinor: bigint
+  readonly because: string
+}
+
+const idOf = (pass: string, ledger: readonly string[], bank: readonly string[]): string =>
+  createHash('sha256')
+    .update(JSON.stringify([pass, ledger, bank]))
+    .digest('hex')
+    .slice(0, 32)
+
+export function storedMatch({ pass, score, ledger, bank, differenceMinor, because }: Match): StoredMatch {
+  const ledgerIds = ledger.map(({ id }) => id)
+  const bankIds = bank.map(({ id }) => id)
+  const id = idOf(pass, ledgerIds, bankIds)
+  return { id, pass, score, ledger: ledgerIds, bank: bankIds, differenceMinor, because }
+}
