@@ -4,7 +4,7 @@ import { DAY_MS } from '#domain/fraud/features/feedback.ts'
 import { decodePayer, encodePayer, newPayer, notePayment } from '#domain/fraud/features/payer.ts'
 import { readModel } from '#domain/fraud/model/model.ts'
 import { figuresOf } from './figures.ts'
-import type { HistoricPayment } from './history.ts'
+import { FraudHistory, type HistoricPayment } from './history.ts'
 import { HistoryScorer } from './score.ts'
 import { StateShelf } from './state-shelf.ts'
 import { trainModel } from './train.ts'
@@ -64,6 +64,18 @@ test('a label changes no score before the seventh day after its payment, and som
   const [scores, others] = [scoresOf(payments), scoresOf(changed)]
   expect(others.slice(0, due)).toEqual(scores.slice(0, due))
   expect(others.slice(due)).not.toEqual(scores.slice(due))
+})
+
+// The features guard the seven days by themselves too, so no score says when a label was learned.
+test('labels wait outside the features for seven whole days', () => {
+  const run = new FraudHistory({ withLabels: true })
+  const waiting = new Map<number, number>()
+  for (const payment of history()) {
+    run.next(payment)
+    waiting.set(Math.floor((payment.at - START_MS) / DAY_MS), run.labelsWaiting)
+  }
+  expect([waiting.get(0), waiting.get(3), waiting.get(6)]).toEqual([60, 240, 420])
+  for (let day = 7; day < 60; day++) expect(waiting.get(day)).toBe(7 * 60)
 })
 
 test('without labels nothing of them is known', () => {

@@ -55,6 +55,13 @@ export class FraudHistory {
     this.#withLabels = options.withLabels
   }
 
+  /** Labels that are known and may not be used yet. */
+  get labelsWaiting(): number {
+    let waiting = 0
+    for (const labels of this.#due.values()) waiting += labels.length
+    return waiting
+  }
+
   /** The features of the next payment as they were when it came; then it is noted. */
   next(payment: HistoricPayment): FeatureValues {
     const { amount, at, account, terminal } = payment
