@@ -1,7 +1,9 @@
 /** Back-tests of a rulebook on the ledger's own decisions: batch records in sequence, decoded and run through processors/fraud/backtest.ts. */
 import type { Rulebook } from '#domain/fraud/rulebook/definition.ts'
-import { counterpartyOf, wholeOf } from '#domain/ledger/fraud.ts'
+import { watchOfBook, type Watch } from '#domain/fraud/rulebook/watch.ts'
+import { subjectsOf, wholeOf } from '#domain/ledger/fraud.ts'
 import { readFrames } from '#domain/ledger/batch-record.ts'
+import { partyNamesOf } from '#domain/ledger/needs.ts'
 import type { Posting, TransactionCommand } from '#domain/transactions/command.ts'
 import { OperatingError } from '#platform/errors.ts'
 import type { ReadPool } from '#platform/postgres/pool.ts'
@@ -35,6 +37,7 @@ interface Processed
   readonly status: string
   readonly reason: string | null
   readonly occurredAt: bigint
+  readonly recordedAt: bigint
   readonly postings: readonly Posting[]
   readonly requested: readonly Posting[]
   readonly rules: DecidedPayment['hits']
@@ -92,15 +95,32 @@ async function addRecords(
   records: readonly Processed[],
   options: BacktestOptions,
 ): Promise<void> {
+  const watch = watchOfBook(options.candidate)
   const customers = await readCustomers(pool, [
-    ...new Set(records.flatMap((record) => payerOf(record) ?? [])),
+    ...new Set(
+      records.flatMap((record) => [
+        ...(payerOf(record) === null ? [] : [payerOf(record)!]),
+        ...(watch.receipts ? receiptsOf(record).map(({ credit }) => credit) : []),
+      ]),
+    ),
   ])
   for (const record of records) {
     if (record.cause === 'review') backtest.review(nameOf(record), record.status === 'declined')
     const payer = payerOf(record)
-    if (payer !== null && customers.has(payer)) backtest.add(paymentOf(record, payer, options))
+    if (payer !== null && customers.has(payer)) backtest.add(paymentOf(record, payer, watch, options))
+    if (!watch.receipts) continue
+    for (const { credit, amount } of receiptsOf(record)) {
+      if (customers.has(credit)) backtest.receive(credit, wholeOf(amount), cameAt(record))
+    }
   }
 }
+
+/** What was paid to somebody, reversals aside: as noteReceipts of domain/ledger/fraud.ts. */
+const receiptsOf = ({ status, kind, postings }: Processed): readonly Posting[] =>
+  status === 'applied' && kind !== 'reverse' ? postings : []
+
+const cameAt = ({ cause, occurredAt, recordedAt }: Processed): number =>
+  Number(cause === 'review' ? recordedAt : occurredAt)
 
 const nameOf = ({ source, id }: Processed): string => `${source}/${id}`
 
@@ -114,25 +134,27 @@ const payerOf = ({ cause, kind, status, reason, postings, requested }: Processed
 const paymentOf = (
   record: Processed,
   payer: string,
+  watch: Watch,
   { fromMs, labelOf }: BacktestOptions,
 ): DecidedPayment => {
   const postings = record.postings.length > 0 ? record.postings : record.requested
   const paid = postings.filter(({ debit }) => debit === payer)
-  const { card, merchant, terminal, device, country } = record
+  const subjects = subjectsOf({ ...record, postings }, payer)
   const at = Number(record.occurredAt)
-  const counterparty = counterpartyOf({ terminal, merchant, postings })
   return {
     name: nameOf(record),
     facts: {
       amount: wholeOf(paid.reduce((sum, { amount }) => sum + amount, 0n)),
       at,
       account: payer,
-      counterparty,
-      country,
+      counterparty: subjects.counterparty,
+      country: record.country,
     },
     currency: postings[0]!.currency,
     kind: record.kind,
-    subjects: { account: payer, card, merchant, terminal, device, counterparty, country },
+    subjects,
+    parties: partyNamesOf(record, watch),
+    recordedAtMs: Number(record.recordedAt),
     isDeclined: record.status === 'rejected',
     hits: record.rules,
     isFraud: labelOf(record.id),

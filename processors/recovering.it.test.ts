@@ -82,6 +82,7 @@ const TABLES = {
   postings: 'sequence, index, posting',
   holds: 'key',
   reversals: 'key, posting',
+  fraud_parties: 'kind, name',
   rules: 'rule_id, version, index',
   dead_letters: 'sequence, index',
   batches: 'sequence',

@@ -3,14 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { accountValue, ruleValue, transactionValue } from '#connectors/ingest/wire.ts'
-import { engineRulebookJson } from '#domain/fraud/builtin/builtin.ts'
+import { accountValue, cardValue, transactionValue } from '#connectors/ingest/wire.ts'
+import { builtinRulebookJson } from '#domain/fraud/builtin/builtin.ts'
+import { PARTY_KINDS } from '#domain/fraud/parties.ts'
 import { parseRulebook } from '#domain/fraud/rulebook/parse.ts'
-import { accountChange, ruleChange, transactionCommand } from '#domain/transactions/testing/fixtures.ts'
-import type { RuleChange } from '#domain/transactions/command.ts'
+import { accountChange, cardChange, transactionCommand } from '#domain/transactions/testing/fixtures.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
 import { makePool } from '#platform/postgres/pool.ts'
-import { listRules } from '#platform/postgres/queries/list-rules.ts'
 import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
 import { auditReplay } from './auditing.ts'
 import { auditVerify } from './auditing-verify.ts'
@@ -33,11 +32,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-const rulebook = (type: 'rulebook_proposal' | 'rulebook', changes: Partial<RuleChange>) =>
-  ruleValue(
-    ruleChange({ ruleId: type, type, currency: null, threshold: 0n, occurredAt: startedMs, ...changes }),
-  )
-const definition = JSON.stringify(engineRulebookJson())
+const definition = JSON.stringify(builtinRulebookJson())
 const PAYMENTS = 60
 
 it('decides with the built-in rulebook, and every decision is proven by replay, rows and back-test', async () => {
@@ -45,15 +40,8 @@ it('decides with the built-in rulebook, and every decision is proven by replay, 
     accountValue(accountChange({ accountId, limited: false })),
   )
   await fixture.applied(await fixture.publishValues('accounts', accounts))
-  await fixture.applied(
-    await fixture.publishValues('rules', [rulebook('rulebook_proposal', { definition, actor: 'ann' })]),
-  )
-  const [proposal] = await listRules(pool)
-  await fixture.applied(
-    await fixture.publishValues('rules', [
-      rulebook('rulebook', { approves: proposal!.version, actor: 'ben' }),
-    ]),
-  )
+  await fixture.applied(await fixture.publishValues('cards', [cardValue(cardChange())]))
+  await fixture.putRulebook(definition)
   const payments = Array.from({ length: PAYMENTS }, (_, n) =>
     transactionValue(
       transactionCommand({
@@ -61,9 +49,13 @@ it('decides with the built-in rulebook, and every decision is proven by replay, 
         // Most of an hour apart; a few late ones, and one that is far from the usual.
         occurredAt: startedMs - (PAYMENTS - n + (n % 9 === 0 ? 30 : 0)) * 1_800_000,
         country: n === 50 ? 'BR' : 'DE',
+        card: n % 4 === 0 ? 'tok_1' : null,
+        terminal: n % 3 === 0 ? `till-${n % 2}` : null,
+        merchant: n % 2 === 0 ? 'shop' : null,
+        device: n % 5 < 3 ? `phone-${n % 5}` : null,
         postings: [
           {
-            debit: 'alice',
+            debit: n % 10 === 9 ? 'carol' : 'alice',
             credit: n % 5 === 0 ? 'carol' : 'bob',
             amount: n % 20 === 19 ? 95_000n : BigInt(1_000 + (n % 7) * 150),
             currency: 'EUR',
@@ -108,4 +100,14 @@ it('decides with the built-in rulebook, and every decision is proven by replay, 
     signal,
   })
   expect(verified).toMatchObject({ ok: true, findings: [], transactions: PAYMENTS })
+  const kept = await fixture.ledger.rows<{ kind: number; rows: number; bytes: number }>(
+    'select kind, count(*)::int as rows, max(length(state))::int as bytes from fraud_parties group by kind order by kind',
+  )
+  expect(kept.map(({ kind, rows }) => [PARTY_KINDS[kind], rows])).toEqual([
+    ['card', 1],
+    ['terminal', 2],
+    ['merchant', 1],
+    ['device', 3],
+  ])
+  for (const { bytes } of kept) expect(bytes).toBeLessThan(1_000)
 })

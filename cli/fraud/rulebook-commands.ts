@@ -5,7 +5,7 @@ import { readJson } from '#cli/fraud/files.ts'
 import { openReader, openWriter } from '#cli/ledger-client.ts'
 import { actorOf, type WriteOptions, waitMsOf, withWriteOptions } from '#cli/options.ts'
 import { changeResult } from '#cli/writes.ts'
-import { engineRulebookJson } from '#domain/fraud/builtin/builtin.ts'
+import { builtinRulebookJson } from '#domain/fraud/builtin/builtin.ts'
 import { problemOfRulebook } from '#domain/fraud/rulebook/engine.ts'
 import { parseRulebook } from '#domain/fraud/rulebook/parse.ts'
 import { RULEBOOK_LENGTH_MAX } from '#domain/transactions/limits.ts'
@@ -43,7 +43,7 @@ function addPropose(fraud: Command): void {
     configure: withWriteOptions,
     run: async (context, options, [file]) => {
       const [actor, waitMs] = [actorOf(options), waitMsOf(options)]
-      const definition = JSON.stringify(file === undefined ? engineRulebookJson() : await readJson(file))
+      const definition = JSON.stringify(file === undefined ? builtinRulebookJson() : await readJson(file))
       const problem =
         definition.length > RULEBOOK_LENGTH_MAX
           ? `expected at most ${RULEBOOK_LENGTH_MAX} characters, found ${definition.length}`

@@ -2,7 +2,6 @@
 import { COUNT, type PayerState, SUM } from './features/payer.ts'
 import { type CounterWindow, total } from './features/window.ts'
 import { type AccountProfile, payerOf } from './profile.ts'
-import { observe, type PaymentFacts } from './features/observe.ts'
 import { evaluateRulebook, type RuledPayment } from './rulebook/evaluate.ts'
 import type { Rulebook } from './rulebook/definition.ts'
 import type { Rule, RuleHit } from './rules.ts'
@@ -27,26 +26,12 @@ export interface Assessment {
 }
 
 const NOTHING: Assessment = Object.freeze({ action: 'none', hits: Object.freeze([]) })
-/** What a rulebook looks at besides the profile. */
-export interface RulebookInput extends Pick<RuledPayment, 'currency' | 'kind' | 'subjects'> {
-  readonly facts: PaymentFacts
-  /** The payer's, without this transaction. */
-  readonly profile: AccountProfile
-}
-
 /**
- * What a rulebook finds: rules that fired by their ids, shadows among them, then the typologies that act. A live rule that could not be worked out raises
- * at least an alert.
+ * What a rulebook finds: rules that fired by their ids, shadows among them, then the typologies that act. A live rule that could
+ * not be worked out raises at least an alert.
  */
-export const assessByRulebook = (book: Rulebook, input: RulebookInput): Assessment => {
-  const { values } = observe(input.facts, {
-    account: payerOf(input.profile),
-    card: null,
-    terminal: null,
-    device: null,
-  })
-  const { currency, kind, subjects } = input
-  const finding = evaluateRulebook(book, { values, currency, kind, subjects })
+export const assessByRulebook = (book: Rulebook, payment: RuledPayment): Assessment => {
+  const finding = evaluateRulebook(book, payment)
   if (finding.rules.length === 0) return NOTHING
   const hits = finding.rules.map(
     (rule): RuleHit => ({

@@ -100,5 +100,6 @@ const takeTick = (state: LedgerState, input: TickInput): number[] =>
 const finished = (state: LedgerState, effects: BatchEffects): BatchEffects => {
   for (const account of effects.accounts) account.version = state.sequence
   for (const card of effects.cards) card.version = state.sequence
+  for (const party of effects.parties) party.version = state.sequence
   return effects
 }

@@ -1,14 +1,28 @@
-/** The fraud stage of deciding a transaction: the payer is looked at before the money moves, and the payment noted once its outcome is known. */
+/** The fraud stage of deciding a transaction: its parties are looked at before the money moves, and the payment noted once its outcome is known. */
 import { assessByRulebook, assessTransaction, strongerOf } from '../fraud/assess.ts'
 import { isKnown, nameHash } from '../fraud/features/acquaintances.ts'
-import { countryNumber, notePayment } from '../fraud/features/payer.ts'
+import { DAY_MS } from '../fraud/features/feedback.ts'
+import { type Observation, notePaymentOf, observe } from '../fraud/features/observe.ts'
+import type { PartyStates, PaymentFacts } from '../fraud/features/observe.ts'
+import { countryNumber, notePayment, noteReceipt } from '../fraud/features/payer.ts'
+import {
+  acceptingStateOf,
+  deviceStateOf,
+  isPartyForgotten,
+  newParty,
+  type PartyName,
+  partyKey,
+  type PartyState,
+  payingStateOf,
+} from '../fraud/parties.ts'
 import { type AccountProfile, payerOf } from '../fraud/profile.ts'
-import type { Rulebook } from '../fraud/rulebook/definition.ts'
 import { rulebookOf } from '../fraud/rulebook/engine.ts'
+import { watchOf } from '../fraud/rulebook/watch.ts'
 import type { RuleHit } from '../fraud/rules.ts'
 import type { TransactionCommand } from '../transactions/command.ts'
 import type { TransactionStatus } from '../transactions/outcomes.ts'
-import type { AccountState, BatchEffects, LedgerState } from './state.ts'
+import { partyNamesOf } from './needs.ts'
+import type { AccountState, BatchEffects, LedgerState, PostedPosting } from './state.ts'
 
 export interface FraudVerdict {
   readonly action: 'none' | 'alert' | 'hold' | 'reject'
@@ -21,6 +35,14 @@ export interface FraudLook {
   readonly payer: AccountState
   /** What the payer pays, minor units. */
   readonly amountMinor: bigint
+  /** What a rulebook looked at; null where none is in force. */
+  readonly observed: Observed | null
+}
+
+interface Observed extends Observation {
+  readonly facts: PaymentFacts
+  readonly states: PartyStates
+  readonly parties: readonly PartyState[]
 }
 
 export const NO_FRAUD: FraudVerdict = Object.freeze({ action: 'none', hits: Object.freeze([]) })
@@ -33,40 +55,105 @@ export const lookAtPayer = (state: LedgerState, command: TransactionCommand): Fr
   for (const posting of command.postings) {
     if (posting.debit === payer.id) amountMinor += posting.amount
   }
+  const { currency, profile } = payer
   const byRules = assessTransaction({
     rules: state.rules,
     amountMinor,
-    currency: payer.currency,
+    currency,
     occurredAt: command.occurredAt,
-    profile: payer.profile,
+    profile,
   })
   const book = rulebookOf(state.rules)
-  const verdict =
-    book === null ? byRules : strongerOf(byRules, byRulebook(book, { payer, amountMinor, command }))
-  return { verdict, payer, amountMinor }
-}
-
-const byRulebook = (
-  book: Rulebook,
-  { payer, amountMinor, command }: Omit<FraudLook, 'verdict'> & { readonly command: TransactionCommand },
-): FraudVerdict => {
-  const { card, merchant, terminal, device, country } = command
-  const counterparty = counterpartyOf(command)
-  return assessByRulebook(book, {
-    facts: { amount: wholeOf(amountMinor), at: command.occurredAt, account: payer.id, counterparty, country },
-    profile: payer.profile as AccountProfile,
-    currency: payer.currency,
+  if (book === null) return { verdict: byRules, payer, amountMinor, observed: null }
+  const observed = observeParties(state, command, { payer, amountMinor })
+  const byBook = assessByRulebook(book, {
+    values: observed.values,
+    currency,
     kind: command.kind,
-    subjects: { account: payer.id, card, merchant, terminal, device, counterparty, country },
+    subjects: subjectsOf(command, payer.id),
   })
+  return { verdict: strongerOf(byRules, byBook), payer, amountMinor, observed }
 }
 
-/** Notes a payment that was looked at in the payer's profile. */
+/** What lists of a rulebook may name. */
+export const subjectsOf = (
+  command: Pick<TransactionCommand, 'card' | 'merchant' | 'terminal' | 'device' | 'country' | 'postings'>,
+  account: string,
+) => {
+  const { card, merchant, terminal, device, country } = command
+  return { account, card, merchant, terminal, device, counterparty: counterpartyOf(command), country }
+}
+
+const observeParties = (
+  state: LedgerState,
+  command: TransactionCommand,
+  { payer, amountMinor }: Pick<FraudLook, 'payer' | 'amountMinor'>,
+): Observed => {
+  const parties = partyNamesOf(command, watchOf(state.rules)).map((name) => partyOf(state, name))
+  const states = statesOf(payerOf(payer.profile as AccountProfile), parties)
+  const facts: PaymentFacts = {
+    amount: wholeOf(amountMinor),
+    at: command.occurredAt,
+    account: payer.id,
+    counterparty: counterpartyOf(command),
+    country: command.country,
+  }
+  return { ...observe(facts, states), facts, states, parties }
+}
+
+/** The state of each party of a payment. */
+export const statesOf = (account: PartyStates['account'], parties: readonly PartyState[]): PartyStates => {
+  const states: { -readonly [Key in keyof PartyStates]: PartyStates[Key] } = {
+    account,
+    card: null,
+    terminal: null,
+    device: null,
+  }
+  for (const party of parties) {
+    if (party.kind === 'card') states.card = payingStateOf(party)
+    else if (party.kind === 'device') states.device = deviceStateOf(party)
+    else states.terminal = acceptingStateOf(party)
+  }
+  return states
+}
+
+/** A party as it is known; a new one where it was never seen, or so long ago that it counts as that. */
+const partyOf = (state: LedgerState, name: PartyName): PartyState => {
+  const key = partyKey(name.kind, name.name)
+  const known = state.parties.get(key)
+  if (known !== undefined && !isPartyForgotten(known, state.time.nowMs)) return known
+  const made = newParty(name)
+  state.parties.set(key, made)
+  return made
+}
+
+/** Notes a payment that was looked at in the states of its parties. */
 export const noteOutcome = (
+  state: LedgerState,
   effects: BatchEffects,
-  { payer, amountMinor }: FraudLook,
+  look: FraudLook,
   command: TransactionCommand,
   status: TransactionStatus,
+): void => {
+  const { payer, observed } = look
+  const isDeclined = status === 'rejected'
+  payer.profileChanged = true
+  effects.accounts.add(payer)
+  if (observed === null) {
+    notePayer(look, command, isDeclined)
+    return
+  }
+  notePaymentOf(observed.facts, observed.states, { values: observed.values, isDeclined })
+  for (const party of observed.parties) {
+    party.usedDay = Math.floor(state.time.nowMs / DAY_MS)
+    effects.parties.add(party)
+  }
+}
+
+const notePayer = (
+  { payer, amountMinor }: FraudLook,
+  command: TransactionCommand,
+  isDeclined: boolean,
 ): void => {
   const known = payerOf(payer.profile as AccountProfile)
   const counterparty = nameHash(counterpartyOf(command))
@@ -76,10 +163,24 @@ export const noteOutcome = (
     counterparty,
     country: countryNumber(command.country),
     isNewCounterparty: !isKnown(known.met, command.occurredAt, counterparty),
-    isDeclined: status === 'rejected',
+    isDeclined,
   })
-  payer.profileChanged = true
-  effects.accounts.add(payer)
+}
+
+/** Notes the money that customers received, where the rulebook in force looks at it; what a reversal gives back isn't that. @param atMs when it came, ms since 1970 */
+export const noteReceipts = (
+  state: LedgerState,
+  effects: BatchEffects,
+  postings: readonly PostedPosting[],
+  atMs: number,
+): void => {
+  if (!watchOf(state.rules).receipts) return
+  for (const { credit, amount } of postings) {
+    if (credit.accountClass !== 'customer' || credit.profile === null) continue
+    noteReceipt(payerOf(credit.profile), wholeOf(amount), atMs)
+    credit.profileChanged = true
+    effects.accounts.add(credit)
+  }
 }
 
 /** A hundred postings of the largest amount may be more than 2^53: such sums count as that. */

@@ -4,6 +4,7 @@ import type { ReasonCode } from '../transactions/outcomes.ts'
 import { cardAmount, moveCard } from './cards.ts'
 import { type DecisionResult, type DecisionSubject, decided } from './decisions.ts'
 import { isParentTooOld } from './horizons.ts'
+import { noteReceipts } from './fraud.ts'
 import { freeAll, postAll } from './movements.ts'
 import type {
   BatchEffects,
@@ -78,6 +79,7 @@ const capture = (state: LedgerState, effects: BatchEffects, subject: DecisionSub
   // Reserving says nothing about the payee: its balance may have no room left. Then all stays reserved.
   const posted = postAll(state, effects, postings, { isReversal: false, fromReserved: true })
   if (typeof posted === 'string') return rejected(posted)
+  noteReceipts(state, effects, posted, subject.command.occurredAt)
   const freed = freeAll(state, effects, postings)
   for (const part of parts) part.of.remaining -= part.posting.amount
   if (hold.postings.every((p) => p.remaining === 0n)) hold.status = 'captured'

@@ -1,8 +1,18 @@
 /** Rulebooks in the ledger: in force only under four eyes, explained in the decision, the same wherever batches are cut. */
 import { expect, test } from 'vitest'
+import { encodeParty } from '../fraud/parties.ts'
 import type { RuleChange } from '../transactions/command.ts'
 import type { RuleInput } from './inputs.ts'
-import { account, external, MemoryLedger, posting, START_MS, transaction } from './testing/memory-ledger.ts'
+import {
+  account,
+  external,
+  MemoryLedger,
+  posting,
+  review,
+  START_MS,
+  tick,
+  transaction,
+} from './testing/memory-ledger.ts'
 
 let nextOffset = 0n
 
@@ -130,11 +140,7 @@ test('a rule that cannot be worked out raises an alert, and holds where it is cl
 test.each([
   ['no JSON', propose('{'), 'rulebook_invalid'],
   ['a rule that is wrong', propose(text([rule({ action: 'shout' })])), 'rulebook_invalid'],
-  [
-    'a feature that the engine does not keep',
-    propose(text([rule({ when: { not: { feature: 'terminal_risk_permille', above: 5 } } })])),
-    'rulebook_invalid',
-  ],
+  ['an unknown feature', propose(text([rule({ fires: { feature: 'mood', above: 5 } })])), 'rulebook_invalid'],
   ['no text', ruleRecord('rulebook_proposal', {}), 'rulebook_invalid'],
   ['too long a text', propose(`${text([])}${' '.repeat(131_072)}`), 'field_too_long'],
   ['a card number', propose(text([rule({ title: '4111111111111111' })])), 'card_number_refused'],
@@ -145,6 +151,115 @@ test.each([
   const ledger = opened()
   ledger.apply([record])
   expect(ledger.refusals).toEqual([reason])
+})
+
+const counted = (feature: string, above: number, changes: Record<string, unknown> = {}) =>
+  rule({ id: feature, fires: { feature, above }, action: 'alert', words: '{value}', ...changes })
+const seenBy = (ledger: MemoryLedger) =>
+  ledger.decisions.map(({ rules }) => rules.map(({ ruleId, value }) => `${ruleId}=${value}`).join(' '))
+
+test('terminals, merchants and devices are known beyond their payer, each by its own name', () => {
+  const ledger = inForce(
+    text([
+      counted('terminal_count_1d', 1),
+      counted('device_accounts_60d', 0),
+      counted('card_count_1h', 1, { mode: 'shadow' }),
+    ]),
+  )
+  const payBy = (id: string, debit: string, changes: Parameters<typeof transaction>[0]) =>
+    transaction({ id, postings: [posting({ debit, credit: 'bank', amount: 1n })], ...changes })
+  ledger.apply([account('carol', { limited: false })])
+  ledger.apply([
+    payBy('1', 'alice', { terminal: 'x', device: 'd' }),
+    payBy('2', 'carol', { terminal: 'x', device: 'd' }),
+    payBy('3', 'carol', { merchant: 'x', device: 'e' }),
+    payBy('4', 'carol', { merchant: 'x', terminal: 'y' }),
+    payBy('5', 'alice', { merchant: 'x', device: 'd' }),
+  ])
+  expect(seenBy(ledger)).toEqual([
+    '',
+    'device_accounts_60d=1 terminal_count_1d=2',
+    '',
+    '',
+    'device_accounts_60d=2 terminal_count_1d=2',
+  ])
+  expect([...ledger.parties.keys()].sort()).toEqual([
+    'device:d',
+    'device:e',
+    'merchant:x',
+    'terminal:x',
+    'terminal:y',
+  ])
+})
+
+test('nobody is kept whom no rule looks at', () => {
+  const ledger = inForce(text([counted('account_count_1d', 1)]))
+  ledger.apply([transaction({ id: '1', terminal: 'x', device: 'd', merchant: 'm' })])
+  expect(ledger.parties.size).toBe(0)
+})
+
+test('a party that nobody used for 62 days counts as never seen', () => {
+  const counts = (days: number) => {
+    const ledger = inForce(text([counted('terminal_amount_percent', 100)]))
+    const payAt = (id: string, amount: bigint, at: number) =>
+      transaction({ id, terminal: 'x', occurredAt: at, postings: [posting({ amount })] }, at)
+    ledger.apply([payAt('1', 10n, START_MS)])
+    const later = START_MS + days * 86_400_000
+    ledger.apply([tick(later)])
+    ledger.apply([payAt('2', 30n, later)])
+    return seenBy(ledger)
+  }
+  expect(counts(62)).toEqual(['', 'terminal_amount_percent=300'])
+  expect(counts(63)).toEqual(['', ''])
+})
+
+test('money that came in is seen once it has come: posted, captured or released, never what was given back', () => {
+  const ledger = inForce(
+    text([
+      counted('account_received_1d', 0),
+      counted('amount', 400, { action: 'hold', scope: { kinds: ['post'] } }),
+    ]),
+  )
+  const received = (id: string): string => {
+    ledger.apply([
+      transaction({
+        id,
+        occurredAt: START_MS + 10,
+        postings: [posting({ debit: 'bob', credit: 'bank', amount: 1n })],
+      }),
+    ])
+    return seenBy(ledger).at(-1)!
+  }
+  ledger.apply([pay('posted', 100n)])
+  expect(received('1')).toBe('account_received_1d=100')
+  ledger.apply([pay('held', 500n)])
+  expect(received('2')).toBe('account_received_1d=100')
+  ledger.apply([review('held', 'release')])
+  expect(received('3')).toBe('account_received_1d=600')
+  ledger.apply([transaction({ id: 'auth', kind: 'authorize', postings: [posting({ amount: 20n })] })])
+  expect(received('4')).toBe('account_received_1d=600')
+  ledger.apply([transaction({ id: 'capture', kind: 'capture', parentId: 'auth', postings: [] })])
+  expect(received('5')).toBe('account_received_1d=620')
+  ledger.apply([transaction({ id: 'back', kind: 'reverse', parentId: '1', postings: [] })])
+  expect(received('6')).toBe('account_received_1d=620')
+})
+
+test('an approval and payments in one batch: the same is kept wherever it is cut', () => {
+  const book = text([counted('terminal_count_1d', 1), counted('device_count_1d', 1)])
+  const run = (cuts: number[]) => {
+    const ledger = opened()
+    ledger.apply([propose(book)])
+    const payBy = (id: string) => transaction({ id, terminal: 'x', device: 'd' })
+    const inputs = [payBy('1'), payBy('2'), approve(ledger.sequence), payBy('3'), payBy('4')]
+    ledger.apply([account('rich', { limited: false })])
+    ledger.apply(inputs, cuts)
+    const parties = [...ledger.parties.values()].map((party) => [party.name, encodeParty(party)])
+    return [seenBy(ledger), parties]
+  }
+  const whole = run([5])
+  expect(whole[0]).toEqual(['', '', '', 'device_count_1d=2 terminal_count_1d=2'])
+  expect(run([1])).toEqual(whole)
+  expect(run([2, 2])).toEqual(whole)
 })
 
 test('wherever batches are cut, decisions and profiles are the same', () => {

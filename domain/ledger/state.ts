@@ -2,6 +2,7 @@
  * The part of a ledger that one batch touches, loaded under the head row, and what deciding changes in it.
  * The decide functions own these objects and change them in place; the shell writes what is marked as changed.
  */
+import type { PartyState } from '../fraud/parties.ts'
 import type { AccountProfile } from '../fraud/profile.ts'
 import type { Rule, RuleHit } from '../fraud/rules.ts'
 import type { TickState } from '../time/pending-ticks.ts'
@@ -131,6 +132,8 @@ export interface LedgerState {
   readonly sequence: bigint
   readonly accounts: Map<string, AccountState>
   readonly cards: Map<string, CardState>
+  /** Parties that the rulebook in force looks at, by domain/fraud/parties.ts keys; absent = never seen. */
+  readonly parties: Map<string, PartyState>
   readonly claimed: Map<string, ClaimedTransactionId>
   readonly holds: Map<string, HoldState>
   readonly parents: Map<string, PostedParent>
@@ -271,6 +274,7 @@ export interface BatchEffects {
   readonly decisions: TransactionDecision[]
   readonly accounts: Set<AccountState>
   readonly cards: Set<CardState>
+  readonly parties: Set<PartyState>
   readonly holds: Set<HoldState>
   readonly parents: Set<PostedParent>
   readonly rules: Rule[]
@@ -289,6 +293,7 @@ export const emptyEffects = (): BatchEffects => ({
   decisions: [],
   accounts: new Set(),
   cards: new Set(),
+  parties: new Set(),
   holds: new Set(),
   parents: new Set(),
   rules: [],

@@ -8,7 +8,7 @@ import { validateTransaction } from '../transactions/validate.ts'
 import { cardAmount, moveCard, overflowsCard, refusalOfCard } from './cards.ts'
 import { addDeadLetter } from './dead-letters.ts'
 import { type DecisionResult, type DecisionSubject, decided } from './decisions.ts'
-import { type FraudLook, lookAtPayer, NO_FRAUD, noteOutcome } from './fraud.ts'
+import { type FraudLook, lookAtPayer, NO_FRAUD, noteOutcome, noteReceipts } from './fraud.ts'
 import { dropOutOfReach, forget, isForgotten, occurredFromMs } from './horizons.ts'
 import type { DeadLetterInput, TransactionInput } from './inputs.ts'
 import { postAll, reserveAll } from './movements.ts'
@@ -211,7 +211,12 @@ export const decidePostings = (
   const finish = (result: DecisionResult): DecisionResult => {
     const { verdict } = look ?? { verdict: NO_FRAUD }
     const decision = decided(state, effects, subject, { ...result, rules: verdict.hits })
-    if (look !== null) noteOutcome(effects, look, command, result.status)
+    if (look !== null) noteOutcome(state, effects, look, command, result.status)
+    if (result.status === 'applied') {
+      // What was held comes when it is released.
+      const cameAtMs = options.withFraud ? command.occurredAt : state.time.nowMs
+      noteReceipts(state, effects, decision.postings, cameAtMs)
+    }
     if (verdict.action !== 'none') {
       const account = command.postings[0]!.debit
       effects.alerts.push({ index: decision.index, decision, kind: 'rules', action: verdict.action, account })

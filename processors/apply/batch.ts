@@ -25,7 +25,7 @@ export interface BatchContext {
   readonly encoders: OutputEncoders
   /** Registry ids of the encoders' schemas, by place in FRAME_TOPICS. */
   readonly schemas: readonly number[]
-  /** Accounts kept between batches. */
+  /** Accounts, and as many parties of fraud rules, kept between batches. */
   readonly accountsMax: number
   /** Batches that may wait for the publisher. */
   readonly publishBacklogMax: number
@@ -260,6 +260,7 @@ export class BatchApplier {
 
 const emptyCache = (): LedgerCache => ({
   accounts: new Map(),
+  parties: new Map(),
   rules: null,
   horizons: NO_HORIZONS,
   rulesVersion: -1n,
@@ -267,13 +268,15 @@ const emptyCache = (): LedgerCache => ({
 
 /** Keeps the accounts for the next batch: they are the ledger's state as of this one. */
 const keep = (cache: LedgerCache, state: LedgerState, accountsMax: number): void => {
-  const { accounts } = cache
+  const { accounts, parties } = cache
   for (const [id, account] of state.accounts) {
     account.referenceChanged = false
     account.profileChanged = false
     accounts.set(id, account)
   }
   if (accounts.size > accountsMax) accounts.clear()
+  for (const [key, party] of state.parties) parties.set(key, party)
+  if (parties.size > accountsMax) parties.clear()
   cache.rules = state.rules
   cache.horizons = state.horizons
   cache.rulesVersion = state.rulesVersion

@@ -39,6 +39,8 @@ const payment = (changes: Partial<DecidedPayment> & { amount: number }): Decided
   currency: 'EUR',
   kind: 'post',
   subjects: {},
+  parties: [],
+  recordedAtMs: START_MS,
   isDeclined: false,
   hits: [],
   isFraud: null,

@@ -4,10 +4,17 @@
  * only by its counts.
  */
 import { assessByRulebook, type Assessment } from '#domain/fraud/assess.ts'
-import { isKnown, nameHash } from '#domain/fraud/features/acquaintances.ts'
 import { DAY_MS } from '#domain/fraud/features/feedback.ts'
-import type { PaymentFacts } from '#domain/fraud/features/observe.ts'
-import { countryNumber, notePayment } from '#domain/fraud/features/payer.ts'
+import { notePaymentOf, observe, type PaymentFacts } from '#domain/fraud/features/observe.ts'
+import { noteReceipt } from '#domain/fraud/features/payer.ts'
+import {
+  encodeParty,
+  isPartyForgotten,
+  newParty,
+  type PartyName,
+  partyKey,
+  type PartyState,
+} from '#domain/fraud/parties.ts'
 import {
   type AccountProfile,
   decodeProfile,
@@ -17,6 +24,7 @@ import {
 } from '#domain/fraud/profile.ts'
 import type { Rulebook } from '#domain/fraud/rulebook/definition.ts'
 import type { RuledPayment } from '#domain/fraud/rulebook/evaluate.ts'
+import { statesOf } from '#domain/ledger/fraud.ts'
 import { StateShelf } from './state-shelf.ts'
 
 export type TakenAction = Assessment['action']
@@ -29,6 +37,10 @@ export interface DecidedPayment {
   readonly currency: string
   readonly kind: string
   readonly subjects: RuledPayment['subjects']
+  /** Those that the candidate looks at. */
+  readonly parties: readonly PartyName[]
+  /** The ledger's time when it was decided, ms since 1970. */
+  readonly recordedAtMs: number
   readonly isDeclined: boolean
   /** What was found then. */
   readonly hits: readonly { readonly ruleId: string; readonly action: string }[]
@@ -81,6 +93,7 @@ const EXAMPLES_MAX = 20
 const STRENGTH: Readonly<Record<string, number>> = { none: 0, shadow: 0, alert: 1, hold: 2, reject: 3 }
 const ACTIONS: readonly TakenAction[] = ['none', 'alert', 'hold', 'reject']
 
+const dayOf = (atMs: number): number => Math.floor(atMs / DAY_MS)
 const strongest = (actions: readonly string[]): TakenAction =>
   ACTIONS[actions.reduce((most, action) => Math.max(most, STRENGTH[action] ?? 0), 0)]!
 const newDeeds = (): Counting<Deeds> & { stoppedMinor: Record<string, bigint> } => ({
@@ -104,6 +117,7 @@ export class Backtest {
     objectsMax: OBJECTS_MAX,
     keepDays: KEEP_DAYS,
   })
+  readonly #parties = new Map<string, PartyState>()
   readonly #decided = newDeeds()
   readonly #tried = newDeeds()
   readonly #rules = new Map<string, { decided: number; candidate: number }>()
@@ -121,11 +135,19 @@ export class Backtest {
 
   /** The next payment in ledger order. */
   add(payment: DecidedPayment): void {
-    const { facts, hits } = payment
-    const profile = this.#profiles.take(facts.account, Math.floor(facts.at / DAY_MS))
-    const found = assessByRulebook(this.#candidate, { ...payment, profile })
-    note(profile, payment)
+    const { facts, hits, isDeclined } = payment
+    const profile = this.#profiles.take(facts.account, dayOf(facts.at))
+    const parties = payment.parties.map((name) => this.#partyOf(name, payment.recordedAtMs))
+    const states = statesOf(payerOf(profile), parties)
+    const { values } = observe(facts, states)
+    const found = assessByRulebook(this.#candidate, { ...payment, values })
+    // As domain/ledger/fraud.ts notes it.
+    notePaymentOf(facts, states, { values, isDeclined })
     encodeProfile(profile)
+    for (const party of parties) {
+      party.usedDay = dayOf(payment.recordedAtMs)
+      encodeParty(party)
+    }
     if (!payment.isCounted) return
     this.#payments += 1
     const deed: Deed = {
@@ -145,6 +167,13 @@ export class Backtest {
     this.#changed += 1
     if (this.#examples.length < EXAMPLES_MAX)
       this.#examples.push({ payment: payment.name, ...deed, words: found.hits.map(({ words }) => words) })
+  }
+
+  /** Money that an account received. @param amount minor units @param atMs ms since 1970 */
+  receive(account: string, amount: number, atMs: number): void {
+    const profile = this.#profiles.take(account, dayOf(atMs))
+    noteReceipt(payerOf(profile), amount, atMs)
+    encodeProfile(profile)
   }
 
   /** A review of a held payment says what it was: declined = a fraud. */
@@ -167,6 +196,15 @@ export class Backtest {
         .sort((a, b) => (a.ruleId < b.ruleId ? -1 : 1)),
       examples: this.#examples,
     }
+  }
+
+  #partyOf(name: PartyName, nowMs: number): PartyState {
+    const key = partyKey(name.kind, name.name)
+    const known = this.#parties.get(key)
+    if (known !== undefined && !isPartyForgotten(known, nowMs)) return known
+    const made = newParty(name)
+    this.#parties.set(key, made)
+    return made
   }
 
   #ruleOf(ruleId: string): { decided: number; candidate: number } {
@@ -198,18 +236,4 @@ const count = (
   if (action === 'reject') deeds.rejects += 1
   if (action === 'hold' || action === 'reject')
     deeds.stoppedMinor[currency] = (deeds.stoppedMinor[currency] ?? 0n) + BigInt(facts.amount)
-}
-
-/** As domain/ledger/fraud.ts notes it. */
-const note = (profile: AccountProfile, { facts, isDeclined }: DecidedPayment): void => {
-  const payer = payerOf(profile)
-  const counterparty = facts.counterparty === null ? null : nameHash(facts.counterparty)
-  notePayment(payer, {
-    amount: facts.amount,
-    at: facts.at,
-    counterparty,
-    country: countryNumber(facts.country),
-    isNewCounterparty: counterparty !== null && !isKnown(payer.met, facts.at, counterparty),
-    isDeclined,
-  })
 }

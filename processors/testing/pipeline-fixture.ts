@@ -1,5 +1,8 @@
 /** A ledger with its topics and schemas on the real broker, and the engine over it, started and stopped by the test. */
 
+import { ruleValue } from '#connectors/ingest/wire.ts'
+import type { RuleChange } from '#domain/transactions/command.ts'
+import { ruleChange } from '#domain/transactions/testing/fixtures.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
 import type { IncidentError } from '#platform/errors.ts'
 import { KafkaAdmin } from '#platform/kafka/admin.ts'
@@ -116,6 +119,21 @@ export class PipelineFixture {
         await new Promise((resolve) => setTimeout(resolve, 20))
       }
     }
+  }
+
+  /** Brings a rulebook into force, proposed by one and approved by another. @param definition its JSON */
+  async putRulebook(definition: string): Promise<void> {
+    const change = (type: 'rulebook_proposal' | 'rulebook', changes: Partial<RuleChange>) =>
+      ruleValue(ruleChange({ ruleId: type, type, currency: null, threshold: 0n, ...changes }))
+    await this.applied(
+      await this.publishValues('rules', [change('rulebook_proposal', { definition, actor: 'ann' })]),
+    )
+    const [proposal] = await this.ledger.rows<{ version: bigint }>(
+      `select max(version) as version from rules where rule_id = 'rulebook_proposal'`,
+    )
+    await this.applied(
+      await this.publishValues('rules', [change('rulebook', { approves: proposal!.version, actor: 'ben' })]),
+    )
   }
 
   /** Waits until the publisher has sent everything up to the head. */

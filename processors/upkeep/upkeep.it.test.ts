@@ -10,6 +10,7 @@ import {
 } from '#domain/ledger/testing/memory-ledger.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
 import { withPeriodsLock } from '#platform/postgres/periods/close.ts'
+import { pruneParties } from '#platform/postgres/periods/prune-parties.ts'
 import { type LedgerDriver, LedgerFixture } from '../testing/ledger-fixture.ts'
 import { Upkeep, type UpkeepOptions } from './upkeep.ts'
 
@@ -79,6 +80,25 @@ it('drops as far as is configured, and says why an old period stays', async () =
   expect(await round({ keepMonths: 1, withoutArchive: false })).toEqual(['an old period must stay for now'])
   expect(await round({ keepMonths: 2 })).toEqual(['period dropped'])
   expect(await states()).toEqual(['2026-01 dropped engine', '2026-02 closed engine', '2026-03 closed engine'])
+})
+
+it('deletes the parties of fraud rules that nobody used for 62 days, and no others', async () => {
+  const [{ today }] = (await ledger.rows('select (tick_ms / 86400000)::int as today from ledger_head')) as [
+    { today: number },
+  ]
+  await ledger.pool.query(
+    `insert into fraud_parties (kind, name, used_day, version, state)
+     select 3, 'device ' || age, $1::int - age, 1, '' from generate_series(55, 70) as age`,
+    [today],
+  )
+  expect(await pruneParties(ledger.pool, { rowsAtOnce: 3 })).toBe(8)
+  const left = await ledger.rows<{ age: number }>(
+    'select max($1::int - used_day) as age from fraud_parties',
+    [today],
+  )
+  expect(left).toEqual([{ age: 62 }])
+  await ledger.pool.query('update fraud_parties set used_day = 0')
+  expect(await round()).toEqual(['forgotten parties deleted'])
 })
 
 it('calls for a person where a closing differs, and goes on with the rest', async () => {

@@ -1,12 +1,13 @@
 /**
  * Keeps the tables in order beside the flow: makes the partitions of the coming months, closes complete periods, drops old ones
- * where that is configured, and deletes forgotten ids. Any number of engines may do it: who comes second does nothing.
+ * where that is configured, and deletes forgotten ids and parties of fraud rules. Any number of engines may do it: who comes second does nothing.
  */
 import { OperatingError } from '#platform/errors.ts'
 import type { EnginePool } from '#platform/postgres/engine-pool.ts'
 import { createPartitionsAhead } from '#platform/postgres/migrate.ts'
 import { closePeriods } from '#platform/postgres/periods/close.ts'
 import { dropPeriods } from '#platform/postgres/periods/drop.ts'
+import { pruneParties } from '#platform/postgres/periods/prune-parties.ts'
 import { pruneIds } from '#platform/postgres/periods/prune-ids.ts'
 
 export interface UpkeepLogger {
@@ -65,6 +66,7 @@ export class Upkeep {
     await this.step('closing of periods', () => this.close())
     await this.step('dropping of old periods', () => this.drop())
     await this.step('deletion of forgotten ids', () => this.prune())
+    await this.step('deletion of forgotten parties', () => this.pruneParties())
   }
 
   private async step(what: string, work: () => Promise<void>): Promise<void> {
@@ -101,5 +103,10 @@ export class Upkeep {
   private async prune(): Promise<void> {
     const { deleted } = await pruneIds(this.options.pool, { signal: this.stopping.signal })
     if (deleted > 0) this.options.logger.info({ deleted }, 'forgotten ids deleted')
+  }
+
+  private async pruneParties(): Promise<void> {
+    const deleted = await pruneParties(this.options.pool, { signal: this.stopping.signal })
+    if (deleted > 0) this.options.logger.info({ deleted }, 'forgotten parties deleted')
   }
 }

@@ -1,4 +1,6 @@
-/** A rulebook as JSON for tests: an amount above 150.00 EUR gives 70 points; `holds`: 50 points of it hold. */
+/** Rulebooks for tests. */
+
+/** As JSON: an amount above 150.00 EUR gives 70 points; `holds`: 50 points of it hold. */
 export const smallRulebook = ({ holds }: { readonly holds: boolean }) => ({
   format: 1,
   name: 'book',
@@ -22,3 +24,23 @@ export const smallRulebook = ({ holds }: { readonly holds: boolean }) => ({
     ? [{ id: 'odd', title: 'Odd', rules: ['high'], bands: [{ from: 50, action: 'hold' }] }]
     : [],
 })
+
+/** The text of a rulebook whose rules only look: each at one feature, in the shadow. */
+export const shadowRulebook = (features: readonly string[]): string =>
+  JSON.stringify({
+    format: 1,
+    name: 'shadows',
+    version: 1,
+    rules: features.map((feature) => ({
+      id: feature,
+      version: 1,
+      title: feature,
+      words: '{value}',
+      fires: { feature, above: 1_000_000 },
+      weight: 1,
+      action: 'alert',
+      mode: 'shadow',
+      onError: 'open',
+      author: 'ann',
+    })),
+  })

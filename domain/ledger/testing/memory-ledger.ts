@@ -1,4 +1,5 @@
 /** A whole ledger in memory, for tests of pure decisions: what the tables would hold between batches. */
+import type { PartyState } from '../../fraud/parties.ts'
 import type { Rule } from '../../fraud/rules.ts'
 import { restoreTicks } from '../../time/pending-ticks.ts'
 import { contentHash, transactionKey } from '../../transactions/canonical.ts'
@@ -43,6 +44,7 @@ export const START_MS = 1_700_000_000_000
 export class MemoryLedger {
   readonly accounts = new Map<string, AccountState>()
   readonly cards = new Map<string, CardState>()
+  readonly parties = new Map<string, PartyState>()
   readonly claimed = new Map<string, ClaimedTransactionId>()
   readonly holds = new Map<string, HoldState>()
   readonly parents = new Map<string, PostedParent>()
@@ -106,6 +108,7 @@ export class MemoryLedger {
       sequence: this.sequence + 1n,
       accounts: this.accounts,
       cards: this.cards,
+      parties: this.parties,
       claimed: this.claimed,
       holds: new Map(this.holds),
       parents: this.parents,

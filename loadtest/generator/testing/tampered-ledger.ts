@@ -8,6 +8,7 @@ import type { AuditTable } from '#platform/postgres/queries/audit-rows.ts'
 import type { Finding } from '#processors/audit/verify/findings.ts'
 import { type Column, namesOf } from '#processors/audit/verify/testing/columns.ts'
 import { auditVerify } from '#processors/auditing-verify.ts'
+import { shadowRulebook } from '#domain/fraud/testing/rulebooks.ts'
 import type { PipelineFixture } from '#processors/testing/pipeline-fixture.ts'
 import { copyTables, restoreTables } from '#processors/testing/schema-copy.ts'
 import { HistoryFixture } from './history-fixture.ts'
@@ -42,6 +43,11 @@ export class TamperedLedger {
     const history = await HistoryFixture.create(configuration, Date.now() - 75 * DAY_MS)
     const ledger = new TamperedLedger(history, configuration)
     await history.generate('v0', { seed: 20, transactions: 600, accounts: 60, roles: [] })
+    await history.pipeline.start(['processor'])
+    await history.pipeline.putRulebook(
+      shadowRulebook(['card_count_1d', 'terminal_count_1d', 'device_count_1d']),
+    )
+    await history.pipeline.stop()
     await history.generate('v1', { seed: 21, transactions: 1_500, accounts: 60 })
     const { pipeline } = history
     await pipeline.start(['processor'])

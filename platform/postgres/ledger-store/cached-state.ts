@@ -1,4 +1,6 @@
 /** The state for a batch from memory alone, for deciding it while the batch before it is still being committed. */
+import type { PartyState } from '#domain/fraud/parties.ts'
+import { watchOf } from '#domain/fraud/rulebook/watch.ts'
 import type { BatchNeeds } from '#domain/ledger/needs.ts'
 import { type AccountState, DECISION_BOUNDS, type LedgerState } from '#domain/ledger/state.ts'
 import { appliesBy } from '#domain/time/pending-ticks.ts'
@@ -30,10 +32,17 @@ export const cachedState = (
     if (account === undefined) return null
     accounts.set(id, account)
   }
+  const parties = new Map<string, PartyState>()
+  for (const key of needs.parties(watchOf(cache.rules)).keys()) {
+    const party = cache.parties.get(key)
+    if (party === undefined) return null
+    parties.set(key, party)
+  }
   return {
     sequence: head.sequence + 1n,
     accounts,
     cards: new Map(),
+    parties,
     claimed: new Map(),
     holds: new Map(),
     parents: new Map(),

@@ -34,7 +34,13 @@ const commitFalsified = async (id: string, falsified: Falsified): Promise<void> 
   // Where reading stands, so that nothing but what the case says is wrong.
   const offset = head.positions.get('transactions:0')!
   const inputs = [{ ...payment(id), offset }]
-  const cache = { accounts: new Map(), rules: null, horizons: NO_HORIZONS, rulesVersion: -1n }
+  const cache = {
+    accounts: new Map(),
+    parties: new Map(),
+    rules: null,
+    horizons: NO_HORIZONS,
+    rulesVersion: -1n,
+  }
   const state = await session.load(head, collectNeeds(inputs), cache, { checkIds: true })
   const effects = decideBatch(state, inputs)
   const { epoch, ...progress } = falsified.progress ?? {}
@@ -116,7 +122,13 @@ describe('committing a batch', () => {
     const { session } = driver
     const inputs = ledger.log([payment('right')])
     const head = await session.begin()
-    const cache = { accounts: new Map(), rules: null, horizons: NO_HORIZONS, rulesVersion: -1n }
+    const cache = {
+      accounts: new Map(),
+      parties: new Map(),
+      rules: null,
+      horizons: NO_HORIZONS,
+      rulesVersion: -1n,
+    }
     const state = await session.load(head, collectNeeds(inputs), cache, { checkIds: false })
     const effects = decideBatch(state, inputs)
     expect(effects.decisions[0]!.status).toBe('applied')

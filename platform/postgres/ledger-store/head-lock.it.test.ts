@@ -24,7 +24,13 @@ const payment = (id: string, amount: bigint) =>
 /** What a session sees of alice under the head. */
 const balanceSeen = async (session: LedgerStore, head: LockedHead): Promise<bigint> => {
   const needs = collectNeeds([payment('look', 1n)])
-  const cache = { accounts: new Map(), rules: null, horizons: NO_HORIZONS, rulesVersion: -1n }
+  const cache = {
+    accounts: new Map(),
+    parties: new Map(),
+    rules: null,
+    horizons: NO_HORIZONS,
+    rulesVersion: -1n,
+  }
   const state = await session.load(head, needs, cache, { checkIds: false })
   return state.accounts.get('alice')!.posted
 }

@@ -2,6 +2,7 @@
 import { decodeProfile, newProfile } from '#domain/fraud/profile.ts'
 import type { Rule } from '#domain/fraud/rules.ts'
 import { activeRules } from '#domain/fraud/rules.ts'
+import { watchOf } from '#domain/fraud/rulebook/watch.ts'
 import { horizonsOf } from '#domain/ledger/horizons.ts'
 import type { BatchNeeds } from '#domain/ledger/needs.ts'
 import {
@@ -18,6 +19,7 @@ import { KINDS } from '#domain/transactions/outcomes.ts'
 import { textArray, uuidArray } from '../binary-arrays.ts'
 import { type HoldRow, holdOfRow, ruleOfRow } from './json-rows.ts'
 import { readCommands, readDeadLetterStatuses } from './load-commands.ts'
+import { readParties } from './load-parties.ts'
 import type { LedgerCache, LoadOptions, LockedHead, Statements } from './store.ts'
 
 const hexOf = (uuid: string): string => uuid.replaceAll('-', '')
@@ -44,15 +46,17 @@ export const loadState = async (
     ])
   const dueHolds = due.slice(0, DECISION_BOUNDS.expiriesMax).map((hold) => holds.get(hold.key) ?? hold)
   for (const hold of dueHolds) holds.set(hold.key, hold)
-  const [accounts, heldCards] = await Promise.all([
+  const [accounts, heldCards, parties] = await Promise.all([
     readAccounts(session, accountIdsOf(needs, holds, parents, cards), cache),
     readCards(session, cardsOf(holds, parents, cards)),
+    readParties(session, needs.parties(watchOf(rules)), cache),
   ])
   for (const [token, card] of heldCards) cards.set(token, card)
   return {
     sequence: head.sequence + 1n,
     accounts,
     cards,
+    parties,
     claimed,
     holds,
     parents,

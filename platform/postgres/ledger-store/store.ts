@@ -3,6 +3,7 @@
  * (session.ts) answers it; a simulation may.
  */
 import type pg from 'pg'
+import type { PartyState } from '#domain/fraud/parties.ts'
 import type { Rule } from '#domain/fraud/rules.ts'
 import type { Horizons } from '#domain/ledger/horizons.ts'
 import type { BatchNeeds } from '#domain/ledger/needs.ts'
@@ -72,6 +73,8 @@ export interface EncodedBatch {
 /** What may be kept between batches of one process. Believed only while the head is the one this process wrote. */
 export interface LedgerCache {
   readonly accounts: Map<string, AccountState>
+  /** By domain/fraud/parties.ts keys; what was looked for and isn't there is a party that was never seen. */
+  readonly parties: Map<string, PartyState>
   rules: readonly Rule[] | null
   horizons: Horizons
   rulesVersion: bigint

@@ -1,4 +1,5 @@
-/** Writes accounts and cards: a row once a batch, however many of its transactions touched it. */
+/** Writes accounts, cards and parties of fraud rules: a row once a batch, however many of its transactions touched it. */
+import { encodeParty, PARTY_KINDS } from '#domain/fraud/parties.ts'
 import { encodeProfile } from '#domain/fraud/profile.ts'
 import type { AccountState, BatchEffects, LedgerState } from '#domain/ledger/state.ts'
 import { currencyByCode } from '#domain/money/currency.ts'
@@ -116,6 +117,30 @@ export const writeCards = (
       int8Array(cards.map((c) => c.reserved)),
       int4Array(cards.map((c) => c.day)),
       int8Array(cards.map((c) => c.dayAmount)),
+    ]),
+  )
+}
+
+const UPSERT_PARTIES = `insert into fraud_parties (kind, name, used_day, version, state)
+  select k, n, d, $1, s from unnest($2::int2[], $3::text[], $4::int[], $5::bytea[]) as u (k, n, d, s)
+  on conflict (kind, name) do update set used_day = excluded.used_day, version = excluded.version, state = excluded.state`
+
+/** Cards, terminals, merchants and devices that were used. */
+export const writeParties = (
+  session: Statements,
+  pending: Pending,
+  state: LedgerState,
+  effects: BatchEffects,
+): void => {
+  if (effects.parties.size === 0) return
+  const parties = [...effects.parties]
+  pending.push(
+    session.query('upsert-parties', UPSERT_PARTIES, [
+      state.sequence,
+      int2Array(parties.map((party) => PARTY_KINDS.indexOf(party.kind))),
+      textArray(parties.map((party) => party.name)),
+      int4Array(parties.map((party) => party.usedDay)),
+      byteaArray(parties.map(encodeParty)),
     ]),
   )
 }

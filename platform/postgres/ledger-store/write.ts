@@ -14,7 +14,7 @@ import {
 } from '../binary-arrays.ts'
 import { asOperatingError } from '../postgres-errors.ts'
 import type { EncodedBatch, LockedHead, PartitionProgress, Statements } from './store.ts'
-import { currencyNumeric, type Pending, writeAccounts, writeCards } from './write-accounts.ts'
+import { currencyNumeric, type Pending, writeAccounts, writeCards, writeParties } from './write-accounts.ts'
 import {
   writeCommands,
   writeDeadLetters,
@@ -56,6 +56,7 @@ export const commitBatch = async (
   writePostings(session, pending, state, effects.decisions)
   writeAccounts(session, pending, state, effects)
   writeCards(session, pending, state, effects)
+  writeParties(session, pending, state, effects)
   writeHolds(session, pending, effects)
   writeReversals(session, pending, state, effects)
   writeRules(session, pending, effects)

@@ -183,6 +183,11 @@ export const CHANGING = {
       'version',
     ],
   },
+  fraud_parties: {
+    name: 'fraud_parties',
+    keyColumns: 2,
+    columns: ['kind', 'name', 'used_day', 'version', bytes('state')],
+  },
   ingest_offsets: {
     name: 'ingest_offsets',
     keyColumns: 3,

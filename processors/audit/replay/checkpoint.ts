@@ -3,7 +3,7 @@
  *
  * `<ledger>-<sequence, 15 digits>.checkpoint.zst`: zstd over JSON lines (UTF-8). The first line is {"checkpoint": 1, …} with the head:
  * ledger, sequence, chain (hash of that batch), tick, pendingTicks, expiring, logic, rulesVersion, rules, horizons, positions. Each
- * other line is an array that begins with its kind: account, card, hold, command, letter, id (see the encoders below); the last one is
+ * other line is an array that begins with its kind: account, card, party, hold, command, letter, id (see the encoders below); the last one is
  * ["end", number of lines before it]. 64-bit numbers are decimal strings, hashes hexadecimal, profiles base64.
  * `….checkpoint.json` beside it says {ledger, sequence, chain, sha256}: SHA-256 of the uncompressed lines.
  *
@@ -16,6 +16,7 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createZstdCompress, createZstdDecompress } from 'node:zlib'
+import { encodeParty, type PartyKind, type PartyState, storedParty } from '#domain/fraud/parties.ts'
 import { decodeProfile, encodeProfile } from '#domain/fraud/profile.ts'
 import type { AccountState, CardState, HoldState } from '#domain/ledger/state.ts'
 import { LOGIC_VERSION } from '#domain/ledger/state.ts'
@@ -125,6 +126,7 @@ function* linesOf(ledger: string, memory: LedgerMemory, chain: Buffer): Generato
   yield line(headOf(ledger, memory, chain))
   for (const account of memory.accountsInOrder()) yield line(['account', encodeAccount(account)])
   for (const card of memory.cards.values()) yield line(['card', { ...card }])
+  for (const party of memory.parties.values()) yield line(['party', ...encodedParty(party)])
   for (const hold of memory.holds.values()) yield line(['hold', encodeHold(hold)])
   for (const [id, { content }] of memory.commands) yield line(['command', id, content])
   for (const [name, status] of memory.deadLetters) yield line(['letter', name, status])
@@ -206,6 +208,9 @@ const restore = (memory: LedgerMemory, [kind, ...fields]: readonly [string, ...u
     case 'card':
       memory.restoreCard(decodeCard(fields[0] as Plain))
       break
+    case 'party':
+      memory.restoreParty(decodedParty(fields as unknown as EncodedParty))
+      break
     case 'hold':
       memory.restoreHold(holdOfRow(fields[0] as HoldRow))
       break
@@ -254,6 +259,20 @@ const decodeCard = (card: Plain): CardState => ({
   dayAmount: BigInt(card.dayAmount as string),
   version: BigInt(card.version as string),
 })
+
+/** Kind, name, day of its last use, version, state. */
+type EncodedParty = readonly [PartyKind, string, number, string, string]
+
+const encodedParty = (party: PartyState): EncodedParty => [
+  party.kind,
+  party.name,
+  party.usedDay,
+  String(party.version),
+  encodeParty(party).toString('base64'),
+]
+
+const decodedParty = ([kind, name, usedDay, version, state]: EncodedParty): PartyState =>
+  storedParty({ kind, name }, { usedDay, version: BigInt(version), bytes: Buffer.from(state, 'base64') })
 
 const encodeHold = (hold: HoldState): unknown => ({
   key: hold.key,

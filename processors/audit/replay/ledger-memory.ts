@@ -1,4 +1,5 @@
 /** A whole ledger in memory, as compact as a million transactions need: what the tables hold between batches, by replay alone. */
+import { encodeParty, partyKey, type PartyState } from '#domain/fraud/parties.ts'
 import type { Rule } from '#domain/fraud/rules.ts'
 import { type Horizons, NO_HORIZONS } from '#domain/ledger/horizons.ts'
 import type { LedgerInput } from '#domain/ledger/inputs.ts'
@@ -32,6 +33,8 @@ export class LedgerMemory implements Names {
   readonly accountsByNo: AccountState[] = []
   readonly cards = new Map<string, CardState>()
   readonly cardsByNo: CardState[] = []
+  /** By domain/fraud/parties.ts keys. */
+  readonly parties = new Map<string, PartyState>()
   /** Active ones only: of those that are over `transactions` keeps what is needed. */
   readonly holds = new Map<string, HoldState>()
   readonly transactions = new TransactionMemory()
@@ -76,6 +79,7 @@ export class LedgerMemory implements Names {
       sequence: this.sequence + 1n,
       accounts: this.accounts,
       cards: this.cards,
+      parties: this.parties,
       claimed: this.claimedOf(needs),
       holds,
       parents: this.parentsOf(needs),
@@ -110,6 +114,8 @@ export class LedgerMemory implements Names {
       this.accountsByNo[account.no] = account
     }
     for (const card of effects.cards) this.cardsByNo[card.no] = card
+    // At rest they are a tenth as large.
+    for (const party of effects.parties) encodeParty(party)
     for (const key of effects.forgotten) {
       this.transactions.forget(key)
       this.holds.delete(key)
@@ -143,6 +149,10 @@ export class LedgerMemory implements Names {
   restoreCard(card: CardState): void {
     this.cards.set(card.card, card)
     this.cardsByNo[card.no] = card
+  }
+
+  restoreParty(party: PartyState): void {
+    this.parties.set(partyKey(party.kind, party.name), party)
   }
 
   /** Takes a hold in that a checkpoint kept. */

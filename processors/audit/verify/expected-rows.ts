@@ -1,4 +1,5 @@
 /** The rows that a decided batch puts into the tables, as platform/postgres/ledger-store writes them and audit-rows reads them. */
+import { encodeParty, PARTY_KINDS, type PartyState } from '#domain/fraud/parties.ts'
 import { encodeProfile } from '#domain/fraud/profile.ts'
 import type {
   AccountState,
@@ -171,3 +172,6 @@ export const cardRow = (card: CardState): AuditRow =>
     card.dayAmount,
     card.version,
   )
+
+export const partyRow = (party: PartyState): AuditRow =>
+  row(PARTY_KINDS.indexOf(party.kind), party.name, party.usedDay, party.version, hex(encodeParty(party)))

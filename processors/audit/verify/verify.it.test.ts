@@ -125,6 +125,7 @@ describe('tables', () => {
       reversals: `posting = 99`,
       accounts: `account_no = 99999, account_id = 'mine'`,
       cards: `card_no = 99999, card = 'mine'`,
+      fraud_parties: `name = 'mine'`,
       ingest_offsets: `topic = 'mine'`,
       codes: `code = 9999`,
       closings: `account_no = 99999`,

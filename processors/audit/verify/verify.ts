@@ -3,6 +3,7 @@
  * decided again, and what it must have left in the tables compared column by column.
  */
 
+import { isPartyForgotten } from '#domain/fraud/parties.ts'
 import { encodeProfile, newProfile } from '#domain/fraud/profile.ts'
 import { genesisHash } from '#domain/ledger/genesis.ts'
 import { idsFromMs } from '#domain/ledger/horizons.ts'
@@ -14,7 +15,7 @@ import type { LedgerMemory } from '../replay/ledger-memory.ts'
 import type { DecidedBatch } from '../replay/replay.ts'
 import { AppendedTables } from './appended-tables.ts'
 import { ChangingRows, compareNumbered, type NumberedRows } from './changing-rows.ts'
-import { accountRow, appendedRows, cardRow, holdRow, idRow, reversalRow } from './expected-rows.ts'
+import { accountRow, appendedRows, cardRow, holdRow, idRow, partyRow, reversalRow } from './expected-rows.ts'
 import { checkCodes, checkHead, type LastOffsets, PartitionEnds } from './final-state.ts'
 import type { Findings } from './findings.ts'
 import { checkSweep } from './standing.ts'
@@ -96,6 +97,7 @@ export class TableCheck {
       nameAt: 1,
     }
     await compareNumbered(pool, CHANGING.cards, cards, findings)
+    await this.compareParties()
     checkHead(head, memory, findings)
     await this.ends.compare(pool, memory, findings)
     await checkCodes(pool, findings)
@@ -105,6 +107,19 @@ export class TableCheck {
   /** Compares what the decided batches have added, where the ones after them can't be decided again. */
   async endEarly(): Promise<void> {
     await this.appended.end(this.memory.sequence)
+  }
+
+  /** Parties that nobody used for long may be gone. */
+  private async compareParties(): Promise<void> {
+    const { pool, memory, findings } = this
+    const rows = new ChangingRows(CHANGING.fraud_parties, 'plain')
+    const forgotten = new Set<string>()
+    for (const party of memory.parties.values()) {
+      const expected = partyRow(party)
+      rows.expect(expected)
+      if (isPartyForgotten(party, memory.time.nowMs)) forgotten.add(`${expected[0]}/${expected[1]}`)
+    }
+    await rows.compare(pool, findings, (key) => forgotten.has(key))
   }
 
   /** Whether an id was taken so long ago that it may be deleted, with what hangs on it. */

@@ -1,4 +1,5 @@
 /** What is tried on the simulated and on the real Postgres: the engine's own calls, with rows of every kind. One after the other on one ledger. */
+import type { PartyKind } from '#domain/fraud/parties.ts'
 import type { LedgerInput, RuleInput, UnreadableInput } from '#domain/ledger/inputs.ts'
 import {
   account,
@@ -34,6 +35,44 @@ const rule = (ruleId: string, threshold: bigint, action: 'reject' | 'hold' | 'al
     occurredAt: START_MS,
   },
 })
+
+const rulebook = (
+  change: Pick<RuleInput['change'], 'type' | 'actor' | 'definition' | 'approves'>,
+): RuleInput => {
+  const { change: plain, ...place } = rule(change.type, 0n, 'alert')
+  return { ...place, change: { ...plain, currency: null, ...change } }
+}
+
+/** The version of the proposal: the batch that it comes in. */
+const PROPOSED_IN = 12n
+const looksAtParties = JSON.stringify({
+  format: 1,
+  name: 'parties',
+  version: 1,
+  rules: [
+    {
+      id: 'busy',
+      version: 1,
+      title: 'Busy',
+      words: '{value} of {threshold}',
+      fires: { feature: 'terminal_count_1d', above: 1 },
+      when: { feature: 'device_count_1d', atLeast: 0 },
+      weight: 1,
+      action: 'alert',
+      mode: 'live',
+      onError: 'open',
+      author: 'ann',
+      approvedBy: 'ben',
+    },
+  ],
+})
+const at = (id: string, terminal: string | null, others: Parameters<typeof transaction>[0] = {}) =>
+  transaction({
+    id,
+    terminal,
+    postings: [posting({ debit: 'alice', credit: 'world', amount: 1n })],
+    ...others,
+  })
 
 const unreadable = (): UnreadableInput => ({
   type: 'dead',
@@ -107,10 +146,23 @@ const EVERYTHING: readonly (readonly LedgerInput[])[] = [
     unreadable(),
     tick(START_MS + 60_000),
   ],
+  [rulebook({ type: 'rulebook_proposal', actor: 'ann', definition: looksAtParties })],
+  [rulebook({ type: 'rulebook', actor: 'ben', approves: PROPOSED_IN })],
+  [at('t1', 'lobby', { device: 'phone' }), at('t2', 'lobby'), at('t3', null, { merchant: 'lobby' })],
+  [at('t4', 'lobby', { device: 'other' }), at('t5', 'kiosk', { device: 'phone' })],
 ]
 
 const KEYS = ['p1', 'p2', 'p3', 'a1', 'a2', 'a3', 'c1', 'r1', 'h1', 'h2', 'h3', 'poor', 'never'].map((id) =>
   transactionKey('test', id),
+)
+
+const PARTIES = new Map(
+  [
+    ['terminal', 'lobby'],
+    ['merchant', 'lobby'],
+    ['terminal', 'never'],
+    ['device', 'phone'],
+  ].map(([kind, name]) => [`${kind}:${name}`, { kind: kind as PartyKind, name: name! }]),
 )
 
 export const ROW_CASES: readonly PostgresCase[] = [
@@ -143,6 +195,7 @@ export const ROW_CASES: readonly PostgresCase[] = [
           idKeys: KEYS,
           parentKeys: new Set(KEYS),
           latestTick: START_MS + 10_000_000_000,
+          parties: () => PARTIES,
         })
       }
     },

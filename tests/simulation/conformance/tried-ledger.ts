@@ -80,6 +80,7 @@ export class TriedLedger {
 
 const emptyCache = () => ({
   accounts: new Map(),
+  parties: new Map(),
   rules: null,
   horizons: NO_HORIZONS,
   rulesVersion: -1n,

@@ -1,7 +1,7 @@
 /** The statements that only read, those of the publisher, and leases. */
 import { elementsOf, uuidText } from './arrays.ts'
 import type { Statement, StatementContext } from './server.ts'
-import { put, sequenceKey } from './tables.ts'
+import { partyRowKey, put, sequenceKey } from './tables.ts'
 
 const lockHead: Statement = {
   locks: ({ text }) => (/for update/.test(text) ? ['head'] : []),
@@ -68,6 +68,18 @@ const readAccounts: Statement = {
         },
       ]
     }),
+}
+
+const readParties: Statement = {
+  run: ({ tables, values }) => {
+    const names = elementsOf<string>(values[1])
+    return elementsOf<number>(values[0]).flatMap((kind, place) => {
+      const row = tables.parties.get(partyRowKey(kind, names[place]!))
+      if (row === undefined) return []
+      const { name, state } = row
+      return [{ kind, name, used_day: row.usedDay, version: String(row.version), state }]
+    })
+  },
 }
 
 const readClaimed: Statement = {
@@ -287,6 +299,7 @@ export const readStatements: Readonly<Record<string, Statement>> = {
   'lock-head': lockHead,
   'read-positions': readPositions,
   'read-accounts': readAccounts,
+  'read-parties': readParties,
   'read-claimed': readClaimed,
   'read-holds': readHolds,
   'read-due-holds': readDueHolds,

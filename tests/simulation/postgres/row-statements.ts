@@ -1,7 +1,8 @@
 /** The statements that write a batch's rows: what was decided, what moved, how accounts and holds are after it. */
 import { elementsOf } from './arrays.ts'
 import { PgError, type Statement, type StatementContext } from './server.ts'
-import { type AccountRow, type BatchRow, put, sequenceKey, type TableName, type Write } from './tables.ts'
+import { type AccountRow, type BatchRow, partyRowKey, put, sequenceKey } from './tables.ts'
+import type { TableName, Write } from './tables.ts'
 
 /** The row as the transaction sees it: with what it has written itself. */
 const seen = <Row>(context: StatementContext, table: TableName, key: string): Row | undefined => {
@@ -142,6 +143,23 @@ const updateBalances: Statement = {
   },
 }
 
+const upsertParties: Statement = {
+  run: (context) => {
+    const { values } = context
+    const [kinds, names] = [elementsOf<number>(values[1]), elementsOf<string>(values[2])]
+    const [days, states] = [elementsOf<number>(values[3]), elementsOf<Buffer>(values[4])]
+    const written = new Set<string>()
+    for (const [place, kind] of kinds.entries()) {
+      const key = partyRowKey(kind, names[place]!)
+      if (written.has(key)) throw new PgError('21000', 'ON CONFLICT cannot affect row a second time')
+      written.add(key)
+      const row = { kind, name: names[place]!, usedDay: days[place]!, state: states[place]! }
+      context.write(put('parties', key, { ...row, version: BigInt(values[0] as bigint) }))
+    }
+    return []
+  },
+}
+
 const updateReference: Statement = {
   run: (context) => {
     const { values } = context
@@ -250,6 +268,7 @@ export const rowStatements: Readonly<Record<string, Statement>> = {
   'insert-accounts': insertAccounts,
   'update-balances': updateBalances,
   'update-reference': updateReference,
+  'upsert-parties': upsertParties,
   'upsert-holds': upsertHolds,
   'upsert-reversals': upsertReversals,
   'insert-rules': insertRules,

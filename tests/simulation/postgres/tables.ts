@@ -49,6 +49,14 @@ export interface AccountRow {
   readonly profile: Buffer | null
 }
 
+export interface PartyRow {
+  readonly kind: number
+  readonly name: string
+  readonly usedDay: number
+  readonly version: bigint
+  readonly state: Buffer
+}
+
 export interface IdRow {
   readonly content: string
   readonly sequence: bigint
@@ -115,6 +123,7 @@ export interface Tables {
   readonly offsets: Map<string, OffsetRow>
   readonly accounts: Map<string, AccountRow>
   readonly accountIdByNo: Map<string, string>
+  readonly parties: Map<string, PartyRow>
   readonly ids: Map<string, IdRow>
   readonly transactions: Map<string, TransactionRow>
   readonly postings: Map<string, PostingRow>
@@ -141,6 +150,7 @@ export const emptyTables = (): Tables => ({
   offsets: new Map(),
   accounts: new Map(),
   accountIdByNo: new Map(),
+  parties: new Map(),
   ids: new Map(),
   transactions: new Map(),
   postings: new Map(),
@@ -177,3 +187,5 @@ export const offsetKey = (cluster: string, topic: string, partition: number | bi
 
 /** A batch's rows by number: padded, so that texts sort as numbers do. */
 export const sequenceKey = (sequence: bigint): string => String(sequence)
+
+export const partyRowKey = (kind: number, name: string): string => `${kind}/${name}`
