@@ -141,6 +141,14 @@ export class KafkaAdmin {
     })
   }
 
+  /**
+   * The ids of the topics that are there, by name: a topic that is made anew has another one. undefined where the brokers (before
+   * Kafka 3.1) know none. @throws OperatingError
+   */
+  async topicIds(topics: readonly string[]): Promise<Map<string, string> | undefined> {
+    return await this.#patiently('reading topic ids', () => this.#ranges.topicIds(topics))
+  }
+
   async #answerRanges(): Promise<void> {
     const asked = this.#asked.splice(0)
     const topics = [...new Set(asked.map(({ topic }) => topic))]
@@ -153,13 +161,19 @@ export class KafkaAdmin {
   }
 
   /** A leader that was just chosen may not know it yet, or have moved. @throws as `ranges` */
-  async #rangesPatiently(topic: string): Promise<PartitionRange[]> {
+  #rangesPatiently(topic: string): Promise<PartitionRange[]> {
+    // Again with a fresh view of who leads: the client's admin keeps its own.
+    return this.#patiently(`reading the offsets of ${topic}`, async (attempt) =>
+      attempt === 1 ? await this.#rangesOfOne(topic) : (await this.#ranges.of([topic])).get(topic)!,
+    )
+  }
+
+  async #patiently<T>(doing: string, ask: (attempt: number) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        // Again with a fresh view of who leads: the client's admin keeps its own.
-        return attempt === 1 ? await this.#rangesOfOne(topic) : (await this.#ranges.of([topic])).get(topic)!
+        return await ask(attempt)
       } catch (error) {
-        const translated = asOperatingError(error, `reading the offsets of ${topic}`)
+        const translated = asOperatingError(error, doing)
         const mayCome = translated.code === 'kafka_refused' && translated.retriable
         if (!mayCome || attempt === CHECK_ATTEMPTS_MAX) throw translated
       }

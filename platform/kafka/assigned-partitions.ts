@@ -33,6 +33,8 @@ export class AssignedPartitions {
   /** Raised by every loss or gain of an assignment; whoever awaited something compares it afterwards. */
   #epoch = 0
   #inboxes = new Map<string, PartitionInbox>()
+  /** Under which id each is fetched; empty where the brokers know none. */
+  #topicIds = new Map<string, string>()
   #full = new Set<string>()
   #incidents = new Map<string, IngestIncident>()
   #rotation = 0
@@ -70,6 +72,7 @@ export class AssignedPartitions {
   begin(group: ConsumerGroupInternals | undefined): number {
     this.#group = group
     this.#inboxes.clear()
+    this.#topicIds.clear()
     this.#full.clear()
     this.#incidents.clear()
     return ++this.#epoch
@@ -114,6 +117,7 @@ export class AssignedPartitions {
   /** Reads partitions from their positions; those without one, or with one outside of the log, end in an incident. */
   async read(list: TopicPartition[], positions: ReadonlyMap<string, bigint>, epoch: number): Promise<void> {
     const topics = [...new Set(list.map((entry) => entry.topic))]
+    const ids = this.#options.admin.topicIds(topics)
     // All at once: they are looked up together then.
     await Promise.all(
       topics.map((topic) =>
@@ -121,7 +125,7 @@ export class AssignedPartitions {
           topic,
           list.filter((entry) => entry.topic === topic),
           positions,
-          epoch,
+          { epoch, ids },
         ),
       ),
     )
@@ -131,14 +135,15 @@ export class AssignedPartitions {
     topic: string,
     pending: readonly TopicPartition[],
     positions: ReadonlyMap<string, bigint>,
-    epoch: number,
+    { epoch, ids }: { epoch: number; ids: ReturnType<KafkaAdmin['topicIds']> },
   ): Promise<void> {
     const known = pending.flatMap(({ partition }) => {
       const offset = positions.get(partitionKey(topic, partition))
       return offset === undefined ? [] : [{ partition, offset }]
     })
-    const outside = await positionsOutside(this.#options.admin, topic, known)
+    const [outside, topicIds] = await Promise.all([positionsOutside(this.#options.admin, topic, known), ids])
     if (epoch !== this.#epoch) return
+    const topicId = topicIds?.get(topic)
     for (const { partition } of pending) {
       const detail = outside.get(partition)
       const startOffset = positions.get(partitionKey(topic, partition))
@@ -146,8 +151,10 @@ export class AssignedPartitions {
         this.#raise({ code: 'position_unknown', topic, partition, detail: 'claim returned no position' })
       } else if (detail !== undefined) {
         this.#raise({ code: 'position_out_of_range', topic, partition, detail })
+      } else if (topicIds !== undefined && topicId === undefined) {
+        this.refusedByItsId(topic, partition)
       } else {
-        this.#open({ topic, partition }, startOffset)
+        this.#open({ topic, partition }, startOffset, topicId)
       }
     }
   }
@@ -157,7 +164,13 @@ export class AssignedPartitions {
     const key = partitionKey(topic, partition)
     this.hold([{ topic, partition }])
     this.#inboxes.delete(key)
+    this.#topicIds.delete(key)
     this.#full.delete(key)
+  }
+
+  /** The id under which a partition is fetched; undefined where the brokers know none, or it isn't read. */
+  topicIdOf(topic: string, partition: number): string | undefined {
+    return this.#topicIds.get(partitionKey(topic, partition))
   }
 
   /** Takes a fetch in, or refuses it; called by the client for each partition of each fetch, in order. */
@@ -195,8 +208,16 @@ export class AssignedPartitions {
     this.#raise({ code: 'position_out_of_range', topic, partition, detail })
   }
 
-  #open({ topic, partition }: TopicPartition, startOffset: bigint): void {
+  /** The topic isn't the one that was read any more, or the broker hasn't heard of it yet: whoever claims must look again. */
+  refusedByItsId(topic: string, partition: number): void {
+    const detail = 'the topic is not known by the id under which it is read'
+    this.#raise({ code: 'topic_id_unknown', topic, partition, detail })
+  }
+
+  #open({ topic, partition }: TopicPartition, startOffset: bigint, topicId: string | undefined): void {
     const key = partitionKey(topic, partition)
+    if (topicId === undefined) this.#topicIds.delete(key)
+    else this.#topicIds.set(key, topicId)
     const { bytesMax } = this.#options
     this.#incidents.delete(key)
     this.#full.delete(key)

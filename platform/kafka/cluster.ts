@@ -32,6 +32,8 @@ export interface ClusterInternals {
   findLeaderForPartitions(topic: string, partitions: number[]): Record<string, number[]>
   findBroker(options: { nodeId: string }): Promise<BrokerInternals>
   fetchTopicsOffset(requests: readonly OffsetsRequest[]): Promise<OffsetsAnswer[]>
+  /** The ids of the topics that are there, by name; undefined where the brokers (before Kafka 3.1) know none. See fetch-by-id.ts. */
+  topicIds(topics: readonly string[]): Promise<Map<string, string> | undefined>
 }
 
 /** Makes one, with connections of its own. The maker is kept under a symbol: bound to the exact version, as the cures are. */

@@ -96,6 +96,75 @@ describe('aborted transactions', () => {
   })
 })
 
+describe('a topic that was deleted, made anew and filled between two fetches', () => {
+  const send = async (topic: string, values: readonly string[]) => {
+    const [producer] = await producers(topic, 1)
+    const transaction = await producer!.transaction()
+    await transaction.send({ topic, messages: values.map((value) => ({ value })) })
+    await transaction.commit()
+    await producer!.disconnect()
+  }
+  const old = Array.from({ length: 4 }, (_, n) => `old ${n}`)
+  const makeAnew = async (topic: string) => {
+    const [before] = (await admin.topicIds([topic]))!.values()
+    await admin.deleteTopics([topic])
+    await until(() =>
+      admin.ensureTopics([{ name: topic, partitions: 1, replication: 1, config: {} }]).then(
+        () => true,
+        () => false,
+      ),
+    )
+    await send(
+      topic,
+      Array.from({ length: 20 }, (_, n) => `new ${n}`),
+    )
+    const [after] = (await admin.topicIds([topic]))!.values()
+    expect(after).toMatch(/^[0-9a-f]{32}$/)
+    expect(after).not.toBe(before)
+  }
+
+  it('is read on there by the client as published', async () => {
+    const topic = await freshTopic('anew_by_name')
+    await send(topic, old)
+    const consumer = kafka.consumer({ groupId: `${topic}-by-name`, maxWaitTimeInMs: 50 })
+    const values: string[] = []
+    await consumer.connect()
+    await consumer.subscribe({ topics: [topic], fromBeginning: true })
+    await consumer.run({
+      autoCommit: false,
+      eachMessage: async ({ message }) => {
+        values.push(String(message.value))
+        if (values.length === old.length) consumer.pause([{ topic }])
+      },
+    })
+    await until(() => values.length === old.length)
+    await makeAnew(topic)
+    consumer.resume([{ topic }])
+    await until(() => values.length > old.length)
+    await consumer.disconnect()
+    expect(values[old.length]).toMatch(/^new [1-9]/)
+  })
+
+  it('is an incident, and nothing of it is read, until it is read by its new id', async () => {
+    const topic = await freshTopic('anew_by_id')
+    await send(topic, old)
+    // So small that reading pauses until something is taken.
+    const reader = testConsumer([topic], { bytesPerPartitionMax: 1 })
+    await reader.consumer.start()
+    await until(() => reader.consumer.lag().some(({ lag }) => lag > 0n))
+    await makeAnew(topic)
+    const records = await readAll(reader, { count: 5, enough: () => reader.incidents.length > 0 })
+    expect(valuesOf(records)).toEqual(old)
+    expect(reader.incidents).toMatchObject([{ code: 'topic_id_unknown', topic, partition: 0 }])
+    expect(reader.consumer.status().reading).toEqual([])
+
+    reader.positions.set(`${topic}:0`, 0n)
+    await reader.consumer.readAgain(topic, 0, 0n)
+    expect(valuesOf(await readAll(reader, { count: 2, recordsMax: 2 }))).toEqual(['new 0', 'new 1'])
+    await reader.consumer.stop()
+  })
+})
+
 describe('a position outside of the log', () => {
   async function tenRecords(label: string): Promise<string> {
     const topic = await freshTopic(label)

@@ -15,6 +15,7 @@ export type IngestIncidentCode =
   | 'position_out_of_range'
   | 'position_not_contiguous'
   | 'position_unknown'
+  | 'topic_id_unknown'
   | 'batch_undecodable'
   | 'checksum_mismatch'
 

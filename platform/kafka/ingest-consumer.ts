@@ -192,6 +192,10 @@ export class IngestConsumer {
         positionOutOfRange: (topic, partition) => {
           if (this.#consumer === consumer) this.#partitions.refusedByBroker(topic, partition)
         },
+        topicIdOf: (topic, partition) => this.#partitions.topicIdOf(topic, partition),
+        topicIdRefused: (topic, partition) => {
+          if (this.#consumer === consumer) this.#partitions.refusedByItsId(topic, partition)
+        },
       }),
       sessionTimeout: sessionTimeoutMs,
       heartbeatInterval: options.heartbeatIntervalMs ?? 500,

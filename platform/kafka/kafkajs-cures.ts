@@ -10,7 +10,9 @@
  * - each connection woke up every millisecond for an empty queue, by a timer with a negative time (a warning on Node 24);
  * - a member's leaving waited behind a join on the same connection, which the broker answers only once the others have joined;
  * - grouping messages by partition was quadratic in the batch's size;
- * - encoding a record took a third of a publisher's time: buffers of 512 bytes, and one for every number (record-encoder.ts).
+ * - encoding a record took a third of a publisher's time: buffers of 512 bytes, and one for every number (record-encoder.ts);
+ * - topics are fetched by name only, so one that was deleted and made anew was read on as if it were the old one: a consumer with a
+ *   sink fetches by the topic's id (fetch-by-id.ts).
  * Each has a test that fails without it.
  */
 import { createRequire } from 'node:module'
@@ -18,6 +20,13 @@ import { crc32c } from '@node-rs/crc32'
 import type * as KafkaClient from 'kafkajs'
 import { ConfigurationError, IncidentError } from '#platform/errors.ts'
 import { CODEC_NUMBERS, type CodecName, compress, decompress } from './compression.ts'
+import {
+  type BrokerInside,
+  clusterTopicIds,
+  fetchById,
+  type TopicIdOf,
+  TopicIdRefused,
+} from './fetch-by-id.ts'
 import { FetchedBatch } from './fetched-batch.ts'
 import { encodeRecord } from './record-encoder.ts'
 
@@ -56,10 +65,15 @@ export interface FetchSink {
   deliver(batch: FetchedBatch): boolean
   /** The broker refused a position. The partition is paused already. */
   positionOutOfRange(topic: string, partition: number): void
+  /** The id under which a partition is read; undefined where the brokers know none, or it isn't read. */
+  topicIdOf(topic: string, partition: number): string | undefined
+  /** The broker knows the topic no longer by its id. The partition is paused already. */
+  topicIdRefused(topic: string, partition: number): void
 }
 
 interface GroupWithPrivates extends ConsumerGroupInternals {
   assigners: { sink?: FetchSink }[]
+  cluster: { topicIdOf?: TopicIdOf }
   preferredReadReplicasPerTopicPartition: Record<string, Record<number, unknown> | undefined>
   resolveOffset(position: { topic: string; partition: number; offset: string }): void
 }
@@ -192,10 +206,13 @@ function patchPrototypes(): void {
   const RequestQueue = require('kafkajs/src/network/requestQueue') as { prototype: Prototype }
   patch<GroupWithPrivates, [], Promise<void>>(ConsumerGroup.prototype, 'joinAndSync', (original) => {
     return async function () {
-      await sinkOf(this)?.joining(this)
+      const sink = sinkOf(this)
+      if (sink !== undefined) this.cluster.topicIdOf = sink.topicIdOf
+      await sink?.joining(this)
       await original.call(this)
     }
   })
+  fetchByTopicIds(ConsumerGroup)
   patch<GroupWithPrivates, [TopicPartition], Promise<void>>(
     ConsumerGroup.prototype,
     'recoverFromOffsetOutOfRange',
@@ -223,6 +240,40 @@ function patchPrototypes(): void {
       },
   )
   patch<RunnerWithPrivates, [FetchedBatch], Promise<void>>(Runner.prototype, 'handleBatch', curedHandleBatch)
+}
+
+type Fetch = Parameters<typeof fetchById>[1]
+
+/** A consumer's cluster, and its brokers, are its own: they know by its sink which ids its partitions have. */
+function fetchByTopicIds(ConsumerGroup: { prototype: Prototype }): void {
+  const Cluster = require('kafkajs/src/cluster') as { prototype: Prototype }
+  const Broker = require('kafkajs/src/broker') as { prototype: Prototype }
+  Cluster.prototype.topicIds = clusterTopicIds as never
+  type Found = { topicIdOf?: TopicIdOf | undefined }
+  patch<Found, [object], Promise<Found>>(Cluster.prototype, 'findBroker', (original) => {
+    return async function (wanted) {
+      return Object.assign(await original.call(this, wanted), { topicIdOf: this.topicIdOf })
+    }
+  })
+  patch<BrokerInside & Found, [Fetch], Promise<unknown>>(Broker.prototype, 'fetch', (original) => {
+    return function (request) {
+      const { topicIdOf } = this
+      const answer = topicIdOf === undefined ? undefined : fetchById(this, request, topicIdOf)
+      return answer ?? original.call(this, request)
+    }
+  })
+  patch<GroupWithPrivates, [unknown], Promise<void>>(
+    ConsumerGroup.prototype,
+    'recoverFromFetch',
+    (original) =>
+      async function (error) {
+        if (!(error instanceof TopicIdRefused)) return await original.call(this, error)
+        for (const { topic, partition } of error.partitions) {
+          this.pause([{ topic, partitions: [partition] }])
+          sinkOf(this)!.topicIdRefused(topic, partition)
+        }
+      },
+  )
 }
 
 interface TopicPartition {

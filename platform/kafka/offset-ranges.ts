@@ -38,6 +38,19 @@ export class OffsetRanges {
     }
   }
 
+  /**
+   * The ids of the topics that are there, by name: 32 hexadecimal digits. undefined where the brokers (before Kafka 3.1) know none.
+   * @throws whatever the client throws
+   */
+  async topicIds(topics: readonly string[]): Promise<Map<string, string> | undefined> {
+    try {
+      return await within(this.#askIds(topics), LOOK_UP_TIMEOUT_MS, 'reading topic ids')
+    } catch (error) {
+      void this.close()
+      throw error
+    }
+  }
+
   /** Closes the connections. Never throws. */
   async close(): Promise<void> {
     const cluster = this.#cluster
@@ -73,6 +86,11 @@ export class OffsetRanges {
         return [topic, ranges.sort((a, b) => a.partition - b.partition)]
       }),
     )
+  }
+
+  async #askIds(topics: readonly string[]): Promise<Map<string, string> | undefined> {
+    this.#cluster ??= this.#connect()
+    return await (await this.#cluster).topicIds(topics)
   }
 
   async #connect(): Promise<ClusterInternals> {

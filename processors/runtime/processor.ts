@@ -260,6 +260,11 @@ export class Processor {
     const { topic, partition, code, detail } = incident
     // Why there was no position to read from is known better here.
     if (code === 'position_unknown' && this.stopped.has(incident)) return
+    // Only the last applied record tells whether it is another topic, and looking again holds it against the log.
+    if (code === 'topic_id_unknown' && !this.stopped.has(incident)) {
+      this.stopped.postpone(incident)
+      return
+    }
     const isNews = this.stopped.raise(incident)
     this.options.onStopped?.(incident)
     if (isNews) this.options.onIncident(new IncidentError(code, `${topic}:${partition}: ${detail}`))
@@ -290,8 +295,11 @@ export class Processor {
         await reader.readAgain(topic, incident.partition, position)
       } catch (error) {
         if (!(error instanceof OperatingError) || this.sessions.session?.isBroken === true) throw error
-        this.stopped.raise(incident)
-        this.options.logger.warn({ code: error.code }, `${name} can't be looked at: ${error.message}`)
+        const { code, message: detail } = error
+        // Deleted, and not made anew so far.
+        if (code === 'topic_unknown') this.raise({ ...incident, code, detail })
+        else this.stopped.raise(incident)
+        this.options.logger.warn({ code }, `${name} can't be looked at: ${detail}`)
       }
     }
   }

@@ -1,4 +1,4 @@
-/** A topic that was deleted and made anew looks the same to the client, which knows no topic ids: the last applied record tells. */
+/** A topic that was deleted and made anew bears the same name: the last applied record tells, and who reads it then reads by its id. */
 import { afterEach, expect, it } from 'vitest'
 import { accountValue, transactionValue } from '#connectors/ingest/wire.ts'
 import { accountChange, transactionCommand } from '#domain/transactions/testing/fixtures.ts'
@@ -23,6 +23,20 @@ const incidentNoted = async (): Promise<string | null> => {
 
 const applied = async () => (await fixture.ledger.history()).map(({ id }) => id)
 
+/** Deletes the topic and makes it again, as soon as the broker lets one. */
+const makeAnew = async () => {
+  const name = fixture.topic(TOPICS.transactions.name)
+  await fixture.admin.deleteTopics([name])
+  const config = topicConfiguration(TOPICS.transactions)
+  const make = () => fixture.admin.ensureTopics([{ name, partitions: 8, replication: 1, config }])
+  const isMade = () =>
+    make().then(
+      () => true,
+      () => false,
+    )
+  await expect.poll(isMade, { timeout: 15_000, interval: 20 }).toBe(true)
+}
+
 const begin = async (label: string) => {
   fixture = await PipelineFixture.create(testConfiguration(label), startedMs)
   await fixture.start(['processor'])
@@ -38,22 +52,7 @@ const begin = async (label: string) => {
 
 it('a log that holds another record where the last applied one was is an incident, and nothing of it is applied', async () => {
   await begin('recreated')
-  const name = fixture.topic(TOPICS.transactions.name)
-  await fixture.admin.deleteTopics([name])
-  await expect
-    .poll(
-      async () =>
-        fixture.admin
-          .ensureTopics([
-            { name, partitions: 8, replication: 1, config: topicConfiguration(TOPICS.transactions) },
-          ])
-          .then(
-            () => true,
-            () => false,
-          ),
-      { timeout: 15_000, interval: 200 },
-    )
-    .toBe(true)
+  await makeAnew()
   // Longer than the old one, so that the position itself is within the log.
   await fixture.publishValues('transactions', payments('new', 9))
   await fixture.start(['processor'])
@@ -87,6 +86,23 @@ it('a log that holds another record where the last applied one was is an inciden
   expect(await applied()).toEqual([...payments('old', 5), ...payments('new', 9)].map(({ id }) => id))
   expect(await incidentNoted()).toBeNull()
   expect(fixture.incidents).toEqual([])
+})
+
+it('a log that is made anew while it is read is an incident, and nothing of it is applied', async () => {
+  await begin('recreated_running')
+  await fixture.start(['processor'])
+  await fixture.applied(await fixture.publishValues('transactions', payments('read', 2)))
+  await makeAnew()
+  await fixture.publishValues('transactions', payments('new', 12))
+  // As it was when it was looked at: still away, shorter, or longer with another record.
+  const isKnown = (code: string) =>
+    ['topic_unknown', 'topic_id_unknown', 'position_out_of_range', 'topic_recreated'].includes(code)
+  await expect
+    .poll(() => fixture.incidents.map(({ code }) => code), { timeout: 30_000 })
+    .toContain('topic_recreated')
+  expect(fixture.incidents.map(({ code }) => code).filter((code) => !isKnown(code))).toEqual([])
+  expect(await incidentNoted()).toBe('topic_recreated')
+  expect(await applied()).toEqual(['old0', 'old1', 'old2', 'old3', 'old4', 'read0', 'read1'])
 })
 
 it('the same log read on from the last applied record applies each record once', async () => {

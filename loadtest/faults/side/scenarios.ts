@@ -78,18 +78,24 @@ const databaseRestored: Play = async (ledger, { findings, side }) => {
   })
 }
 
-/** The topic is deleted and made again under the same name, and filled beyond where it was read to. */
-const topicMadeAnew: Play = async (ledger, { findings }) => {
+/**
+ * The topic is deleted and made again under the same name, and filled beyond where it was read to: at once, or while its reader stands
+ * still, so that it sees nothing of it but the outcome.
+ */
+const topicMadeAnew: Play = async (ledger, { findings, random }) => {
   await ledger.send(100)
   await ledger.drained()
   const { name } = TOPICS.transactions
   const topic = `${ledger.configuration.ledger.topicPrefix}${name}`
   const before = await transactionsState(ledger)
   const [running] = ledger.engines.running
+  const isFrozen = random.below(2) === 0
+  if (isFrozen) ledger.engines.pause(running!)
   await ledger.admin.deleteTopics([topic])
   await makeTopic(ledger, topic)
-  await ledger.expectIncident(running!, ['topic_recreated', 'position_out_of_range'])
   await ledger.send(300)
+  if (isFrozen) ledger.engines.wake(running!)
+  await ledger.expectIncident(running!, ['topic_recreated', 'position_out_of_range'])
   await sleep(STILL_MS)
   findings.same('no position is reset', `${topic}, still running`, before, await transactionsState(ledger))
   await ledger.stopEngines()

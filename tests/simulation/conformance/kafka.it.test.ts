@@ -68,7 +68,7 @@ const simulatedBench = (
       return nameOf(label)
     },
     deleteBelow: async (topic, offset) => broker.log(topic, 0)!.deleteBelow(offset),
-    recreate: async (topic) => broker.log(topic, 0)!.recreate(),
+    recreate: async (topic) => broker.recreate(topic, 0),
   }
 }
 

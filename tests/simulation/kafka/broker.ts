@@ -55,6 +55,8 @@ export class Broker {
   readonly scheduler: Scheduler
   private readonly weather: BrokerWeather
   private readonly topics = new Map<string, PartitionLog[]>()
+  private readonly topicIds = new Map<string, string>()
+  private topicsMade = 0
   private readonly coordinated = new Map<string, Coordinated>()
   private readonly committed = new Map<string, bigint>()
 
@@ -68,6 +70,23 @@ export class Broker {
       topic,
       Array.from({ length: partitions }, (_, partition) => new PartitionLog(topic, partition)),
     )
+    this.nameAnew(topic)
+  }
+
+  /** undefined where it isn't there. */
+  topicId(topic: string): string | undefined {
+    return this.topicIds.get(topic)
+  }
+
+  /** The topic is deleted and made anew; all but one of its partitions are filled with what they held at once. */
+  recreate(topic: string, partition: number): void {
+    this.log(topic, partition)!.empty()
+    this.nameAnew(topic)
+  }
+
+  private nameAnew(topic: string): void {
+    this.topicsMade += 1
+    this.topicIds.set(topic, this.topicsMade.toString(16).padStart(32, '0'))
   }
 
   partitions(topic: string): readonly PartitionLog[] | undefined {

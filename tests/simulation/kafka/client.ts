@@ -2,6 +2,7 @@
 import { UnreachableError } from '#platform/errors.ts'
 import type { Kafka } from '#platform/kafka/client.ts'
 import type { SimulatedProcess } from '../scheduler/scheduler.ts'
+import { SimulatedCluster } from './cluster.ts'
 import { BrokerConnection, type KafkaPlace, ProtocolError } from './connection.ts'
 import { SimulatedConsumer } from './consumer.ts'
 import { SimulatedProducer } from './producer.ts'
@@ -21,6 +22,8 @@ export const makeSimulatedKafka = (
     consumer: (config: never) => keep(new SimulatedConsumer(place, process, config)),
     producer: (config: never) => keep(new SimulatedProducer(place, process, config)),
     admin: () => keep(new SimulatedAdmin(place, process)),
+    // What platform/kafka/cluster.ts looks for.
+    [Symbol('private:Kafka:createCluster')]: () => keep(new SimulatedCluster(place, process)),
   }
   return { kafka: kafka as unknown as Kafka, cuttable }
 }

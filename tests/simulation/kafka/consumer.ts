@@ -11,6 +11,8 @@ interface Sink {
   joining(group: unknown): Promise<void>
   deliver(batch: unknown): boolean
   positionOutOfRange(topic: string, partition: number): void
+  topicIdOf(topic: string, partition: number): string | undefined
+  topicIdRefused(topic: string, partition: number): void
 }
 
 interface ConsumerConfig {
@@ -29,7 +31,13 @@ interface Position {
   offset: bigint
 }
 
-type PartitionAnswer = { topic: string; partition: number; from: bigint; answer: FetchAnswer | null }
+type PartitionAnswer = {
+  topic: string
+  partition: number
+  from: bigint
+  /** null: there is nothing at the position. */
+  answer: FetchAnswer | 'unknown id' | null
+}
 
 /** After so many failures in a row the client gives up and says so. */
 const FAILURES_MAX = 5
@@ -177,20 +185,25 @@ export class SimulatedConsumer {
   private async fetch(): Promise<void> {
     const wanted = [...this.positions.values()]
       .filter(({ topic, partition }) => !this.paused.has(`${topic}:${partition}`))
-      .map((position) => ({ ...position }))
+      .map((position) => ({ ...position, id: this.sink.topicIdOf(position.topic, position.partition) }))
     const { consumers, broker } = this.place
     const recordsMax = consumers.recordsPerFetch()
     const { generation } = this
     const read = (): PartitionAnswer[] =>
-      wanted.map(({ topic, partition, offset }) => ({
+      wanted.map(({ topic, partition, offset, id }) => ({
         topic,
         partition,
         from: offset,
-        answer: broker.log(topic, partition)?.fetch(offset, recordsMax) ?? null,
+        answer:
+          id === undefined || id === broker.topicId(topic)
+            ? (broker.log(topic, partition)?.fetch(offset, recordsMax) ?? null)
+            : 'unknown id',
       }))
     const answers = await this.connection.request<PartitionAnswer[]>('fetch', (answer) => {
       const found = read()
-      const isNews = found.some((each) => each.answer === null || each.answer.nextOffset > each.from)
+      const isNews = found.some(
+        ({ answer, from }) => answer === null || answer === 'unknown id' || answer.nextOffset > from,
+      )
       if (isNews) answer(found)
       else {
         // A long poll: what has come by then.
@@ -210,6 +223,11 @@ export class SimulatedConsumer {
     if (answer === null) {
       this.paused.add(key)
       this.sink.positionOutOfRange(topic, partition)
+      return
+    }
+    if (answer === 'unknown id') {
+      this.paused.add(key)
+      this.sink.topicIdRefused(topic, partition)
       return
     }
     const batch = fetchedBatch(topic, partition, from, answer)

@@ -119,8 +119,8 @@ export class PartitionLog {
     this.start = offset
   }
 
-  /** The topic is deleted and made anew. */
-  recreate(): void {
+  /** As Broker.recreate. */
+  empty(): void {
     this.entries = []
     this.openFrom.clear()
     this.start = 0n

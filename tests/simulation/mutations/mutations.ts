@@ -28,6 +28,14 @@ const PUBLISHER = 'processors/publish/publisher.ts'
 const CACHE_WRITER = 'platform/redis/balance-cache-writer.ts'
 
 export const MUTATIONS: readonly Mutation[] = [
+  one(
+    'fetched-by-name',
+    'what is read is the log that was verified, whatever bears its name',
+    21,
+    'platform/kafka/assigned-partitions.ts',
+    'else this.#topicIds.set(key, topicId)',
+    'else this.#topicIds.delete(key)',
+  ),
   {
     name: 'compare-and-swap-dropped',
     breaks: 'offsets advance only from where they were, under the epoch they were taken with',

@@ -1,6 +1,6 @@
 /**
  * What no engine may mend by itself: at the end of most runs the world becomes another one than the ledger knows. The engines are all
- * down meanwhile; started again they must stop where it is wrong, say so, and go on everywhere else.
+ * down meanwhile, unless a topic is made anew while they read it; they must stop where it is wrong, say so, and go on everywhere else.
  */
 import { Violation } from '../oracle/violation.ts'
 import { offsetKey } from '../postgres/tables.ts'
@@ -22,6 +22,8 @@ export interface Disaster {
 const STANDSTILL_MS = 20_000
 /** What was sent before the engines ended has arrived by then, virtual ms. */
 const SETTLING_MS = 5_000
+/** So long the engines may take until all that was sent is decided, virtual ms. */
+const CATCHING_UP_MS = 30_000
 const KINDS = ['retention', 'made anew', 'behind', 'unpublished lost', 'none'] as const
 
 /** A partition of transactions that was read, stopped for the oracle too. */
@@ -53,7 +55,7 @@ const retention = (world: World): Disaster | null => {
 const madeAnew = (world: World): Disaster | null => {
   const found = stopPartition(world)
   if (found === null) return null
-  world.services.broker.log(`${TOPIC_PREFIX}transactions`, found.partition)!.recreate()
+  world.services.broker.recreate(`${TOPIC_PREFIX}transactions`, found.partition)
   world.commits.ingested.forget(found.name)
   // Shorter than what was read, or longer: then only the last applied record shows that it is another one.
   const { random } = world.scheduler
@@ -101,11 +103,16 @@ const strike = (world: World, kind: (typeof KINDS)[number]): Disaster | null => 
   return last < published ? null : restored(world, BigInt(random.int(published, last)))
 }
 
+/** Whether nothing of the transactions is under way. */
+const isAllDecided = ({ commits }: World): boolean =>
+  !commits.ingested.undecided().some((name) => name.startsWith('transactions'))
+
 /** Which one is the seed's: all of them come in turn. */
 export const strikeDisaster = async (world: World, seed: number): Promise<Disaster | null> => {
   const kind = KINDS[seed % KINDS.length]!
   if (kind === 'none') return null
   const { scheduler, services } = world
+  const until = scheduler.nowMs + CATCHING_UP_MS
   const pass = (ms: number): Promise<void> => {
     const until = scheduler.nowMs + ms
     return scheduler.run(() => world.failure !== null || scheduler.nowMs >= until)
@@ -114,7 +121,11 @@ export const strikeDisaster = async (world: World, seed: number): Promise<Disast
     services.broker.isUp = false
     await pass(scheduler.random.int(50, 500))
   }
-  world.stopAll()
+  // A topic may be made anew before the very eyes of those who read it.
+  const isRunning = kind === 'made anew' && Math.floor(seed / KINDS.length) % 2 === 0
+  if (isRunning)
+    await scheduler.run(() => world.failure !== null || scheduler.nowMs >= until || isAllDecided(world))
+  if (!isRunning || !isAllDecided(world)) world.stopAll()
   services.broker.isUp = true
   await pass(SETTLING_MS)
   const disaster = world.failure === null ? strike(world, kind) : null
@@ -122,7 +133,7 @@ export const strikeDisaster = async (world: World, seed: number): Promise<Disast
     scheduler.happened(disaster.situation)
     scheduler.note(`disaster: ${disaster.situation}`)
   }
-  world.startAll()
+  if (!world.restartsEngines) world.startAll()
   return disaster
 }
 
