@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults doctor mutations install clean
+.PHONY: help demo test bench faults doctor mutations install clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,6 +12,9 @@ demo: install ## start everything, stream generated transactions, show what happ
 
 test: install ## every check: format, lint, types, boundaries, dead code, unit and integration tests on the real stack
 	@exec node tests/verify.ts
+
+bench: install ## rates, latency and memory as ratios to what anybody can run beside it (ten minutes; SCENARIOS="throughput hot")
+	@exec tallystream bench $(SCENARIOS)
 
 doctor: ## say what this machine lacks, and the command that installs it; needs nothing but Node
 	@node cli/bin/tallystream.mjs doctor

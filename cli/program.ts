@@ -87,6 +87,8 @@ export function buildProgram(): Command {
     .showHelpAfterError('(--help says more)')
   // Before the subcommands: they inherit it.
   program.exitOverride()
+  // A word behind a command is the command's: `bench compare` has options of its own, `bench` has others by the same names.
+  program.enablePositionalOptions()
   for (const register of registrations) register(program)
   completeHelp(program, FIRST_STEPS)
   return program

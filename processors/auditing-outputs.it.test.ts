@@ -248,3 +248,21 @@ describe('the audit of the cache', () => {
     expect((await audit()).cache.differences).toEqual([])
   })
 })
+
+describe('without the flat entries', () => {
+  it('none are published and none are missed; switched on again, they are found missing and mended', async () => {
+    const before = (await audit()).findings.length
+    configuration.engine.publishLedgerEntries = false
+    await fixture.start(['processor', 'publisher', 'ticker'])
+    await load('three', 200)
+    await settle()
+    const { topics } = await audit()
+    expect(topics.map(({ topic }) => topic)).not.toContain('ledger.entries')
+    configuration.engine.publishLedgerEntries = true
+    const { findings, missing } = await audit(true)
+    const added = findings.slice(before)
+    expect(new Set(missing.map(({ topic }) => topic))).toEqual(new Set(['ledger.entries']))
+    expect(new Set(added.map(({ topic }) => topic))).toEqual(new Set(['ledger.entries']))
+    expect((await audit()).missing).toEqual([])
+  })
+})

@@ -298,7 +298,9 @@ const makePublisher = (options: PipelineOptions, shared: Shared): Publisher => {
           },
         },
       ),
-    entries: new EntryMaker(shared.registry, shared.contracts, { trusted: true }),
+    entries: configuration.engine.publishLedgerEntries
+      ? new EntryMaker(shared.registry, shared.contracts, { trusted: true })
+      : null,
     batchOf: batchEncoder(shared.contracts, shared.origin),
     lastPublished: shared.lastPublished,
     lease: new Lease(shared.pool, {

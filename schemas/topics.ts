@@ -129,3 +129,15 @@ export const topicConfiguration = (topic: TopicDefinition): Record<string, strin
 /** Subject of the value schema in the registry (TopicNameStrategy). */
 export const valueSubject = (topicPrefix: string, topic: TopicDefinition): string =>
   `${topicPrefix}${topic.name}-value`
+
+/** The table for one ledger as brokers take it. @param replication copies of each partition */
+export const topicTable = (
+  topicPrefix: string,
+  replication: number,
+): { name: string; partitions: number; replication: number; config: Record<string, string> }[] =>
+  ALL_TOPICS.map((topic) => ({
+    name: `${topicPrefix}${topic.name}`,
+    partitions: topic.partitions,
+    replication,
+    config: topicConfiguration(topic),
+  }))

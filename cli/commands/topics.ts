@@ -4,21 +4,12 @@ import { addCommand, exitCodes } from '#cli/command.ts'
 import { loadConfiguration } from '#cli/configuration.ts'
 import { wholeOf } from '#cli/options.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
-import { KafkaAdmin, type TopicDifference, type TopicSpecification } from '#platform/kafka/admin.ts'
+import { KafkaAdmin, type TopicDifference } from '#platform/kafka/admin.ts'
 import { makeKafka } from '#platform/kafka/client.ts'
 import { createLogger } from '#platform/observability/logger.ts'
 import { registerContracts } from '#platform/schema-registry/contracts.ts'
 import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
-import { ALL_TOPICS, topicConfiguration } from '#schemas/topics.ts'
-
-/** The table of topics for one ledger. @param replication copies of each partition */
-export const topicTable = (topicPrefix: string, replication: number): TopicSpecification[] =>
-  ALL_TOPICS.map((topic) => ({
-    name: `${topicPrefix}${topic.name}`,
-    partitions: topic.partitions,
-    replication,
-    config: topicConfiguration(topic),
-  }))
+import { ALL_TOPICS, topicTable } from '#schemas/topics.ts'
 
 /** Makes what is missing: topics, and schemas in the registry. @returns what still differs */
 export const applyTopics = async (

@@ -30,6 +30,8 @@ export interface Engine {
   state: 'running' | 'paused' | 'ending' | 'ended'
   /** Whether it got as far as doing its work. */
   isUp: boolean
+  /** Where it serves its metrics, once it has said so. */
+  metricsUrl: string | undefined
   /** The process that was started again in its place. */
   replacedBy: Engine | undefined
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
@@ -97,6 +99,7 @@ export class Engines {
       incidents: [],
       state: 'running',
       isUp: false,
+      metricsUrl: undefined,
       replacedBy: undefined,
       ended,
     }
@@ -242,6 +245,9 @@ export class Engines {
       createInterface({ input: stream }).on('line', (line) => {
         file?.write(`${line}\n`)
         engine.isUp ||= line.includes('"msg":"started"')
+        if (line.includes('"msg":"metrics and health"')) {
+          engine.metricsUrl ??= /"url":"([^"]+)"/.exec(line)?.[1]
+        }
         const incident = incidentOf(line)
         if (incident !== undefined) engine.incidents.push(incident)
         engine.lines.push(line)

@@ -1,11 +1,15 @@
-/** The plain mix, for benchmarks: transfers with one posting between accounts drawn evenly, all of them applied. */
+/**
+ * The plain mixes, for benchmarks: transfers with one posting, all of them applied. `plain` draws the accounts evenly, `hot` credits
+ * one account in every transfer, `zipf` draws both sides by Zipf's law with exponent 1.
+ */
 import { type AccountChange, blankCommand, type Posting } from '#domain/transactions/command.ts'
+import { Zipf } from './distributions.ts'
 import { ExpectationBuilder, FUNDING } from './expectation.ts'
 import { fundingCommands } from './funding.ts'
 import { sourceOf } from './generator.ts'
 import { Random } from './random.ts'
 import { ACTOR, type GeneratedRecord } from './records.ts'
-import type { RunOptions, RunPlan } from './run.ts'
+import type { Mix, RunOptions, RunPlan } from './run.ts'
 
 const CURRENCY = 'USD'
 const AMOUNT_MAX = 10_000
@@ -19,12 +23,32 @@ interface Transfer {
   readonly amount: number
 }
 
-function* transfersOf({ seed, transactions, accounts }: RunOptions): Generator<Transfer> {
-  const random = new Random(seed)
-  for (let index = 0; index < transactions; index += 1) {
+const HOT_ACCOUNT = 0
+
+/** Draws payer and payee of a transfer; never the same twice. */
+const drawerOf = (mix: Mix, accounts: number): ((random: Random) => { from: number; to: number }) => {
+  // Any other account: a step of 1 to accounts - 1 further.
+  const another = (random: Random, from: number) => (from + random.integer(1, accounts - 1)) % accounts
+  if (mix === 'hot') return (random) => ({ from: another(random, HOT_ACCOUNT), to: HOT_ACCOUNT })
+  if (mix === 'zipf') {
+    const zipf = new Zipf(accounts, 1)
+    return (random) => {
+      const from = zipf.draw(random)
+      const to = zipf.draw(random)
+      return { from, to: from === to ? another(random, from) : to }
+    }
+  }
+  return (random) => {
     const from = random.integer(0, accounts - 1)
-    // Any other account: a step of 1 to accounts - 1 further.
-    const to = (from + random.integer(1, accounts - 1)) % accounts
+    return { from, to: another(random, from) }
+  }
+}
+
+function* transfersOf({ seed, transactions, accounts, mix }: RunOptions): Generator<Transfer> {
+  const random = new Random(seed)
+  const draw = drawerOf(mix, accounts)
+  for (let index = 0; index < transactions; index += 1) {
+    const { from, to } = draw(random)
     yield { from, to, amount: random.integer(1, AMOUNT_MAX) }
   }
 }

@@ -29,7 +29,7 @@ const SAVINGS_DOLLARS = { median: 1_800, sigma: 1.2 }
  */
 export function planRun(options: RunOptions): RunPlan {
   checkOptions(options)
-  return options.mix === 'plain' ? planPlain(options) : planDefault(options)
+  return options.mix === 'default' ? planDefault(options) : planPlain(options)
 }
 
 function checkOptions({ run, transactions, accounts, seed }: RunOptions): void {

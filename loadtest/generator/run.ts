@@ -9,8 +9,9 @@ import type { Expectation } from './expectation.ts'
 import type { MixOptions } from './generator.ts'
 import type { GeneratedRecord } from './records.ts'
 
-/** `default`: every kind and every bad case. `plain`: transfers with one posting. */
-export type Mix = 'plain' | 'default'
+/** `default`: every kind and every bad case. The others: transfers with one posting, by how accounts are drawn (plain.ts). */
+export const MIXES = ['default', 'plain', 'hot', 'zipf'] as const
+export type Mix = (typeof MIXES)[number]
 
 export interface RunOptions extends MixOptions {
   readonly mix: Mix

@@ -70,6 +70,8 @@ export interface EngineConfiguration {
   batchWallMaxMs: number
   bufferBytesPerPartitionMax: number
   publishBacklogBatchesMax: number
+  /** Whether the flat topic `ledger.entries` is published. */
+  publishLedgerEntries: boolean
   sessionTimeoutMs: number
   heartbeatIntervalMs: number
   rebalanceTimeoutMs: number
@@ -300,6 +302,7 @@ function readEngine(reader: ConfigurationReader): EngineConfiguration {
       min: 1,
       max: 100_000,
     }),
+    publishLedgerEntries: reader.boolean('PUBLISH_LEDGER_ENTRIES', true),
     sessionTimeoutMs: reader.integer('SESSION_TIMEOUT_MS', { fallback: 1500, min: 1000, max: 1_800_000 }),
     heartbeatIntervalMs: reader.integer('HEARTBEAT_INTERVAL_MS', { fallback: 200, min: 50, max: 60_000 }),
     rebalanceTimeoutMs: reader.integer('REBALANCE_TIMEOUT_MS', { fallback: 3000, min: 500, max: 1_800_000 }),
