@@ -200,9 +200,10 @@ class LedgerOutputs {
   private async topics(contracts: Contracts): Promise<AuditedTopic[]> {
     const topics: AuditedTopic[] = []
     const { publishLedgerEntries } = this.options.configuration.engine
-    for (const [key, topic] of Object.entries(TOPICS)) {
+    for (const [key, topic] of Object.entries<TopicDefinition>(TOPICS)) {
       if (topic === TOPICS.entries && !publishLedgerEntries) continue
-      if (topic.direction === 'out') topics.push(await this.topic(topic, contracts[key as TopicKey].schema))
+      if (topic.writers.includes('publisher'))
+        topics.push(await this.topic(topic, contracts[key as TopicKey].schema))
     }
     return topics
   }

@@ -16,7 +16,12 @@ import type { IncidentError } from '#platform/errors.ts'
 import { FencedProducer } from '#platform/kafka/fenced-producer.ts'
 import { IngestConsumer } from '#platform/kafka/ingest-consumer.ts'
 import { BatchingProducer } from '#platform/kafka/producer.ts'
-import { countOutcomes, countReconciled, type EngineMetrics } from '#platform/observability/engine-metrics.ts'
+import {
+  countOutcomes,
+  countReconciled,
+  type EngineMetrics,
+  makeReconciliationGauges,
+} from '#platform/observability/engine-metrics.ts'
 import type { Logger } from '#platform/observability/logger.ts'
 import { adoptPartition, enterCluster, isAnyTaken, readOrigins } from '#platform/postgres/clusters.ts'
 import { Lease } from '#platform/postgres/lease.ts'
@@ -342,7 +347,10 @@ const makeReconciler = (options: PipelineOptions, shared: Shared): Part =>
     ...shared,
     configuration: options.configuration,
     logger: options.logger,
-    onCommit: (pair, delta, openCount) => countReconciled(options.metrics, pair, delta, openCount),
+    onCommit: (pair, delta) => countReconciled(options.metrics, pair, delta),
+    onFigures: makeReconciliationGauges(options.metrics),
+    onPublished: (sequence) => options.metrics.reconciliationPublished.set(Number(sequence)),
+    onFailure: (code) => options.metrics.failures.inc({ part: 'reconciler', code }),
     onIncident: options.onIncident,
   })
 

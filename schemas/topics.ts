@@ -103,6 +103,13 @@ export const TOPICS = {
   alerts: output('fraud.alerts', 'fraud-alert.avsc', 'transaction id', 1, 'delete', ['fraud team']),
   notifications: output('notifications', 'notification.avsc', 'subject', 1, 'delete', ['operations']),
   batches: output('ledger.batches', 'ledger-batch.avsc', 'sequence', 1, 'delete', ['recovery', 'auditor']),
+  reconciliationResults: {
+    ...output('reconciliation.results', 'reconciliation-result.avsc', 'pair/id', 1, 'delete', [
+      'operations',
+      'warehouse',
+    ]),
+    writers: ['reconciler'],
+  },
   deadLetters: output('transactions.dlq', 'dead-letter.avsc', 'topic-partition-offset', 1, 'delete', [
     'operations',
   ]),

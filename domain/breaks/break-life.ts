@@ -3,7 +3,7 @@
  * and may open again. An approved write-off is posted first and closes when the ledger has applied it. Nothing is deleted: the state
  * is a fold of its history. Pure; times are those of ticks.
  */
-import type { BreakKind } from './classify.ts'
+import { type BreakKind, SEVERITIES, type Severity } from './classify.ts'
 
 /** What a person may want to come of it. */
 export type Resolution =
@@ -71,6 +71,8 @@ export type BreakEvent = At &
     | { readonly type: 'posting'; readonly writeOff: WriteOff; readonly checker: string }
     /** The ledger refused the transaction: the break is open again. */
     | { readonly type: 'posting_failed'; readonly reason: string }
+    /** It became graver, by its amount or its age: what alarms go by. */
+    | { readonly type: 'escalated'; readonly severity: Severity; readonly ageDays: number }
     | { readonly type: 'closed'; readonly ending: Ending }
     | { readonly type: 'reopened'; readonly kind: BreakKind; readonly related: readonly string[] }
   )
@@ -80,6 +82,8 @@ export interface BreakState {
   readonly kind: BreakKind
   readonly related: readonly string[]
   readonly openedAtMs: number
+  /** The gravest that it ever had. */
+  readonly severity: Severity
   readonly owner: string | null
   readonly proposal: {
     readonly resolution: Resolution
@@ -254,6 +258,17 @@ export function observeBreak(
   return isSame ? [] : [{ type: 'changed', kind, related, atMs }]
 }
 
+/** The event that follows where an open break is graver than it was; it never becomes less grave. */
+export function escalateBreak(
+  state: BreakState | null,
+  now: { readonly severity: Severity; readonly ageDays: number },
+  atMs: number,
+): readonly BreakEvent[] {
+  if (state === null || state.status === 'closed') return []
+  const isGraver = SEVERITIES.indexOf(now.severity) > SEVERITIES.indexOf(state.severity)
+  return isGraver ? [{ type: 'escalated', ...now, atMs }] : []
+}
+
 /** The state after an event. @param state null before the first @throws Error where the event can't follow */
 export function evolveBreak(state: BreakState | null, event: BreakEvent): BreakState {
   if (state === null) {
@@ -264,6 +279,7 @@ export function evolveBreak(state: BreakState | null, event: BreakEvent): BreakS
       kind,
       related,
       openedAtMs: atMs,
+      severity: 'low',
       owner: null,
       proposal: null,
       posting: null,
@@ -280,6 +296,8 @@ function changeOf(event: BreakEvent): Partial<BreakState> {
       throw new Error('a break opens once')
     case 'changed':
       return { kind: event.kind, related: event.related }
+    case 'escalated':
+      return { severity: event.severity }
     case 'assigned':
       return { owner: event.owner }
     case 'noted':

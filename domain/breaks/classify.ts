@@ -182,7 +182,9 @@ export function ageBucket(ageDays: number): string {
   return `${at === 0 ? 0 : BUCKETS[at - 1]! + 1}-${BUCKETS[at]}`
 }
 
-export type Severity = 'low' | 'medium' | 'high'
+/** From the least grave on. */
+export const SEVERITIES = ['low', 'medium', 'high'] as const
+export type Severity = (typeof SEVERITIES)[number]
 
 /** By what is at stake or by how long it has been. @param amountMinor Signed or not */
 export function severityOf(amountMinor: bigint, ageDays: number, settings: BreakSettings): Severity {

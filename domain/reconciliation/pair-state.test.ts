@@ -54,8 +54,36 @@ describe('what comes', () => {
     const state = new PairState(settings)
     state.apply({ ...none, items: [ledger] })
     expect(breaksOf(state.apply({ ...none, nowMs: nowOf(104) }))).toEqual([])
-    expect(breaksOf(state.apply({ ...none, nowMs: nowOf(106) }))).toEqual(['L1 changed'])
+    const late = state.apply({ ...none, nowMs: nowOf(106) })
+    expect(breaksOf(late)).toEqual(['L1 changed', 'L1 escalated'])
+    expect(late.breaks[1]!.event).toMatchObject({ severity: 'medium', ageDays: 6 })
     expect(statusOf(state)).toEqual({ L1: 'missing_in_bank' })
+  })
+
+  test('an alarm is raised once: by age, by amount, and where it opens again as grave as before it was', () => {
+    const state = new PairState(settings)
+    const large = ledgerItem('L2', 10_000_000)
+    const severities = ({ breaks }: PairDelta) =>
+      breaks.flatMap(({ id, event }) => (event.type === 'escalated' ? [`${id} ${event.severity}`] : []))
+    expect(severities(state.apply({ ...none, items: [ledger, large] }))).toEqual(['L2 high'])
+    expect(severities(state.apply({ ...none, nowMs: nowOf(106) }))).toEqual(['L1 medium'])
+    expect(severities(state.apply({ ...none, nowMs: nowOf(107) }))).toEqual([])
+    expect(severities(state.apply({ ...none, nowMs: nowOf(131) }))).toEqual(['L1 high'])
+  })
+
+  test('figures say what is open, how old, and who matched the rest', () => {
+    const state = new PairState(settings)
+    state.apply({ ...none, items: [ledger, bank, ledgerItem('L2', -700), bankItem('B3', 900, { day: 101 })] })
+    expect(state.figures()).toEqual({
+      items: 4,
+      open: 2,
+      openMinor: new Map([['EUR', 1_600n]]),
+      oldestDays: 2,
+      breaks: [{ kind: 'timing', severity: 'low', count: 2 }],
+      matchedByPass: new Map([['reference:endToEndId', 2]]),
+    })
+    state.apply({ ...none, items: [bankItem('B4', 500, { ...reference, day: 102 })] })
+    expect(state.figures().matchedByPass.get('reference:endToEndId')).toBe(0)
   })
 
   test('another amount on the other side changes the break of the one that waits', () => {

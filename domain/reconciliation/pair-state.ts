@@ -8,12 +8,13 @@ import {
   type BreakState,
   decideBreak,
   endPosting,
+  escalateBreak,
   evolveBreak,
   type Observation,
   observeBreak,
   type WriteOff,
 } from '#domain/breaks/break-life.ts'
-import { classify } from '#domain/breaks/classify.ts'
+import { ageInDays, type BreakKind, classify, type Severity, severityOf } from '#domain/breaks/classify.ts'
 import { Relations } from '#domain/breaks/relations.ts'
 import type { MatchItem } from '#domain/matching/item.ts'
 import { type Match, Matcher } from '#domain/matching/matcher.ts'
@@ -68,6 +69,18 @@ export interface PairDelta {
   readonly commands: readonly { readonly id: string; readonly refusal: CommandRefusal | null }[]
 }
 
+/** How a pair stands. */
+export interface PairFigures {
+  readonly items: number
+  readonly open: number
+  /** Sum of the amounts of open items, without sign, in minor units by currency. */
+  readonly openMinor: ReadonlyMap<string, bigint>
+  readonly oldestDays: number
+  readonly breaks: readonly { readonly kind: BreakKind; readonly severity: Severity; count: number }[]
+  /** Items by the pass that matched them. */
+  readonly matchedByPass: ReadonlyMap<string, number>
+}
+
 /** What was written down of a pair. */
 export interface StoredPair {
   readonly items: Iterable<MatchItem>
@@ -88,6 +101,8 @@ export class PairState {
   readonly #breaks = new Map<string, BreakState>()
   readonly #commands = new Set<string>()
   readonly #hands: Hands
+  /** Items that each pass matched. */
+  readonly #matchedByPass = new Map<string, number>()
   #today = 0
   /** What was written down may have been by other settings: the next time everything is looked at. */
   #isRestored = false
@@ -117,7 +132,7 @@ export class PairState {
       this.#hands.carry(id, before, event)
     }
     for (const id of stored.commands) this.#commands.add(id)
-    this.#matcher.settle()
+    this.#count(this.#matcher.settle().matched, 1)
     this.#isRestored = true
     return this.matches()
   }
@@ -137,6 +152,34 @@ export class PairState {
 
   breaks(): ReadonlyMap<string, BreakState> {
     return this.#breaks
+  }
+
+  /** How the pair stands, for who watches it. Looks at every item that is open. */
+  figures(): PairFigures {
+    const breaks: PairFigures['breaks'][number][] = []
+    const openMinor = new Map<string, bigint>()
+    let oldestDays = 0
+    for (const { kind, severity, status } of this.#breaks.values()) {
+      if (status === 'closed') continue
+      const known = breaks.find((one) => one.kind === kind && one.severity === severity)
+      if (known === undefined) breaks.push({ kind, severity, count: 1 })
+      else known.count += 1
+    }
+    for (const item of this.#matcher.open()) {
+      const { currency, amountMinor } = item
+      const size = amountMinor < 0n ? -amountMinor : amountMinor
+      openMinor.set(currency, (openMinor.get(currency) ?? 0n) + size)
+      oldestDays = Math.max(oldestDays, ageInDays(item, this.#today))
+    }
+    const { size: items, openCount: open } = this.#matcher
+    return { items, open, openMinor, oldestDays, breaks, matchedByPass: this.#matchedByPass }
+  }
+
+  #count(matches: readonly Match[], by: 1 | -1): void {
+    for (const { pass, ledger, bank } of matches) {
+      const before = this.#matchedByPass.get(pass) ?? 0
+      this.#matchedByPass.set(pass, before + by * (ledger.length + bank.length))
+    }
   }
 
   /** Write-offs whose transactions are on their way. */
@@ -160,6 +203,8 @@ export class PairState {
     for (const match of [...matched, ...unmatched]) {
       for (const { id } of [...match.ledger, ...match.bank]) this.#touch(id)
     }
+    this.#count(matched, 1)
+    this.#count(unmatched, -1)
     for (const match of unmatched) this.#endDispute(disputeId(storedMatch(match).id), nowMs)
     const today = Math.floor(nowMs / DAY_MS)
     // A new day makes breaks of what was only late.
@@ -231,6 +276,9 @@ export class PairState {
       return
     }
     this.#record(id, observeBreak(state, this.#observationOf(found.item, found.match), nowMs))
+    const ageDays = ageInDays(found.item, this.#today)
+    const severity = severityOf(found.item.amountMinor, ageDays, this.#settings.breaks)
+    this.#record(id, escalateBreak(this.#breaks.get(id) ?? null, { severity, ageDays }, nowMs))
   }
 
   #observationOf(item: MatchItem, match: Match | null): Observation {

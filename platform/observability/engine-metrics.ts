@@ -122,6 +122,35 @@ export const makeEngineMetrics = () => {
       labelNames: ['pair'] as const,
       registers,
     }),
+    reconciliationItems: new Gauge({
+      name: 'tallystream_reconciliation_matched_items',
+      help: 'Items of a pair of sources by the pass that matched them; with open_items they are all that are not settled by people',
+      labelNames: ['pair', 'pass'] as const,
+      registers,
+    }),
+    reconciliationOpenValue: new Gauge({
+      name: 'tallystream_reconciliation_open_value',
+      help: 'Sum of the amounts of open items, without sign, in minor units',
+      labelNames: ['pair', 'currency'] as const,
+      registers,
+    }),
+    reconciliationOldest: new Gauge({
+      name: 'tallystream_reconciliation_oldest_days',
+      help: 'Age of the oldest open item',
+      labelNames: ['pair'] as const,
+      registers,
+    }),
+    reconciliationBreaks: new Gauge({
+      name: 'tallystream_reconciliation_breaks',
+      help: 'Breaks that are not closed, by kind and severity',
+      labelNames: ['pair', 'kind', 'severity'] as const,
+      registers,
+    }),
+    reconciliationPublished: new Gauge({
+      name: 'tallystream_reconciliation_published_sequence',
+      help: 'Last results of reconciliation that left from here',
+      registers,
+    }),
     incidents: new Counter({
       name: 'tallystream_incidents_total',
       help: 'Incidents: where the engine stopped a part and a person must look',
@@ -157,9 +186,56 @@ export const countReconciled = (
   metrics: EngineMetrics,
   pair: string,
   delta: { readonly matched: readonly { pass: string }[]; readonly unmatched: readonly { pass: string }[] },
-  openCount: number,
 ): void => {
   for (const { pass } of delta.matched) metrics.reconciledMatches.inc({ pair, pass, change: 'made' })
   for (const { pass } of delta.unmatched) metrics.reconciledMatches.inc({ pair, pass, change: 'ended' })
-  metrics.reconciliationOpen.set({ pair }, openCount)
+}
+
+/** What showed last of a pair of sources and is no more would stay as it was: it is set to 0. */
+const setAll = <Label extends string>(
+  gauge: Gauge<Label>,
+  shown: Map<string, Record<Label, string>>,
+  now: readonly (readonly [labels: Record<Label, string>, value: number])[],
+): void => {
+  for (const labels of shown.values()) gauge.set(labels, 0)
+  for (const [labels, value] of now) {
+    shown.set(JSON.stringify(labels), labels)
+    gauge.set(labels, value)
+  }
+}
+
+interface Shown {
+  readonly breaks: Map<string, Record<'pair' | 'kind' | 'severity', string>>
+  readonly values: Map<string, Record<'pair' | 'currency', string>>
+}
+
+/** Shows how pairs of sources stand. */
+export const makeReconciliationGauges = (metrics: EngineMetrics) => {
+  const shown = new Map<string, Shown>()
+  return (
+    pair: string,
+    figures: {
+      readonly open: number
+      readonly openMinor: ReadonlyMap<string, bigint>
+      readonly oldestDays: number
+      readonly breaks: readonly { readonly kind: string; readonly severity: string; readonly count: number }[]
+      readonly matchedByPass: ReadonlyMap<string, number>
+    },
+  ): void => {
+    metrics.reconciliationOpen.set({ pair }, figures.open)
+    metrics.reconciliationOldest.set({ pair }, figures.oldestDays)
+    for (const [pass, items] of figures.matchedByPass) metrics.reconciliationItems.set({ pair, pass }, items)
+    const { breaks, values } = shown.get(pair) ?? { breaks: new Map(), values: new Map() }
+    shown.set(pair, { breaks, values })
+    setAll(
+      metrics.reconciliationBreaks,
+      breaks,
+      figures.breaks.map(({ count, ...labels }) => [{ pair, ...labels }, count] as const),
+    )
+    setAll(
+      metrics.reconciliationOpenValue,
+      values,
+      [...figures.openMinor].map(([currency, minor]) => [{ pair, currency }, Number(minor)] as const),
+    )
+  }
 }

@@ -6,21 +6,26 @@ import type { Configuration } from '#platform/config/configuration.ts'
 import type { IncidentError } from '#platform/errors.ts'
 import type { KafkaAdmin } from '#platform/kafka/admin.ts'
 import type { Kafka } from '#platform/kafka/client.ts'
+import { FencedProducer } from '#platform/kafka/fenced-producer.ts'
 import { BatchingProducer } from '#platform/kafka/producer.ts'
 import type { RangeReader } from '#platform/kafka/range-reader.ts'
+import { tailOf } from '#platform/kafka/topic-tail.ts'
 import type { Logger } from '#platform/observability/logger.ts'
 import type { EnginePool } from '#platform/postgres/engine-pool.ts'
 import { Lease } from '#platform/postgres/lease.ts'
 import { readLedgerPostings } from '#platform/postgres/reconciliation/ledger-postings.ts'
+import type { BatchStore } from '#platform/postgres/batch-store.ts'
+import { type ResultValue, ResultsStore } from '#platform/postgres/reconciliation/results.ts'
 import { ReconciliationStore } from '#platform/postgres/reconciliation/store.ts'
 import { readWriteOffDecisions } from '#platform/postgres/reconciliation/write-off-decisions.ts'
 import { type Contracts, encoderOf, schemaOf } from '#platform/schema-registry/contracts.ts'
 import type { SchemaRegistry } from '#platform/schema-registry/registry.ts'
-import { AvroDecoder } from '#platform/schema-registry/serde.ts'
+import { AvroDecoder, writerIdOf } from '#platform/schema-registry/serde.ts'
 import { TOPICS } from '#schemas/topics.ts'
 import { InputTopic } from './input-topic.ts'
 import type { CommandValue, PairRunnerOptions } from './pair-runner.ts'
 import { Reconciler } from './reconciler.ts'
+import { ResultsPublisher } from './results-publisher.ts'
 import { WriteOffs } from './write-offs.ts'
 
 const LEASE_MS = 10_000
@@ -36,12 +41,38 @@ export interface OpenReconcilerOptions {
   readonly registry: SchemaRegistry
   readonly holder: string
   readonly logger: Logger
+  readonly store: Pick<BatchStore, 'readHead'>
   readonly onCommit: PairRunnerOptions['onCommit']
+  readonly onFigures: PairRunnerOptions['onFigures']
+  readonly onPublished: (sequence: bigint) => void
+  /** A failure that publishing goes on after. */
+  readonly onFailure: (code: string) => void
   readonly onIncident: (incident: IncidentError) => void
 }
 
-/** Opens it; it begins with `run`. */
-export function openReconciler(options: OpenReconcilerOptions): Reconciler {
+export interface OpenedReconciler {
+  readonly ready: boolean
+  run(): Promise<void>
+  stop(): Promise<void>
+}
+
+/** Opens it, and beside it what publishes its results; both begin with `run`. */
+export function openReconciler(options: OpenReconcilerOptions): OpenedReconciler {
+  const parts = [reconcilerOf(options), resultsPublisherOf(options)]
+  return {
+    get ready() {
+      return parts.every(({ ready }) => ready)
+    },
+    run: async () => {
+      await Promise.all(parts.map((part) => part.run()))
+    },
+    stop: async () => {
+      await Promise.all(parts.map((part) => part.stop()))
+    },
+  }
+}
+
+function reconcilerOf(options: OpenReconcilerOptions): Reconciler {
   const { configuration, admin, ranges, pool, registry, logger } = options
   const { topicPrefix, clusterId } = configuration.ledger
   const inputOf = <T>(topic: 'statements' | 'reconciliationCommands') =>
@@ -67,6 +98,7 @@ export function openReconciler(options: OpenReconcilerOptions): Reconciler {
     logger,
     warn: (fields, message) => logger.warn(fields, message),
     onCommit: options.onCommit,
+    onFigures: options.onFigures,
     onIncident: options.onIncident,
   })
 }
@@ -88,5 +120,34 @@ function writeOffsOf({ configuration, kafka, contracts, pool, onClose }: OpenRec
       )
     },
     readDecisions: (keys, upTo) => readWriteOffDecisions(pool, keys, upTo),
+  })
+}
+
+function resultsPublisherOf(options: OpenReconcilerOptions): ResultsPublisher {
+  const { configuration, kafka, contracts, pool, logger, holder } = options
+  const { name, topicPrefix } = configuration.ledger
+  const topic = `${topicPrefix}${TOPICS.reconciliationResults.name}`
+  const encoder = encoderOf<ResultValue>(contracts.reconciliationResults)
+  const decoder = new AvroDecoder<ResultValue>(options.registry, contracts.reconciliationResults.schema)
+  const tail = { admin: options.admin, reader: options.ranges }
+  return new ResultsPublisher({
+    ledger: name,
+    topic,
+    store: new ResultsStore(pool),
+    readTimeline: async () => (await options.store.readHead()).timeline,
+    makeProducer: () => new FencedProducer({ kafka, transactionalId: `tallystream.reconciler.${name}` }),
+    readLast: async () => {
+      const [last] = await tailOf(tail, { topic, partition: 0 }, () => false)
+      if (last?.value === null || last === undefined) return undefined
+      await decoder.prepare([writerIdOf(last.value) ?? contracts.reconciliationResults.id])
+      return decoder.decode(last.value)
+    },
+    encode: (value) => encoder.encode(value),
+    lease: new Lease(pool, { name: 'reconciliation-results', holder, lifetimeMs: LEASE_MS }),
+    leaseRenewMs: LEASE_MS / 4,
+    logger,
+    onPublished: options.onPublished,
+    onFailure: options.onFailure,
+    onIncident: options.onIncident,
   })
 }

@@ -6,6 +6,7 @@ import type { MatchItem } from '#domain/matching/item.ts'
 import type { PairSettings } from '#domain/matching/pair.ts'
 import {
   type PairDelta,
+  type PairFigures,
   PairState,
   type PairStatement,
   type PostingOutcome,
@@ -54,7 +55,9 @@ export interface PairRunnerOptions {
   /** Checks the JSON of a pair's settings. */
   readonly parseSettings: (text: string) => PairSettings
   readonly topics: { readonly statements: string; readonly commands: string }
-  readonly onCommit: (pair: string, delta: PairDelta, openCount: number) => void
+  readonly onCommit: (pair: string, delta: PairDelta) => void
+  /** How the pair stands, from time to time. */
+  readonly onFigures: (pair: string, figures: PairFigures) => void
   readonly warn: (fields: object, message: string) => void
 }
 
@@ -62,6 +65,8 @@ export interface PairRunnerOptions {
 const RECORDS_MAX = 2_000
 const BATCHES_MAX = 20n
 const DAY_MS = 86_400_000
+/** Figures look at all that is open. */
+const FIGURES_EVERY_MS = 5_000
 
 interface Loaded {
   readonly row: PairRow
@@ -90,6 +95,7 @@ interface Portion {
 export class PairRunner {
   readonly #options: PairRunnerOptions
   #loaded: Loaded | null = null
+  #shown = { version: -1n, atMs: -FIGURES_EVERY_MS }
 
   constructor(options: PairRunnerOptions) {
     this.#options = options
@@ -107,6 +113,7 @@ export class PairRunner {
       await this.#sendWriteOffs(loaded)
       const isWritten = await this.#take(loaded)
       if (isWritten === true) await this.#sendWriteOffs(loaded)
+      this.#showFigures(loaded, isWritten === null)
       if (isWritten === null) return false
       if (!isWritten) this.#loaded = null
       return true
@@ -114,6 +121,15 @@ export class PairRunner {
       this.#loaded = null
       throw error
     }
+  }
+
+  /** Never much later than what changed, and not for each of many portions. */
+  #showFigures({ row, state, version }: Loaded, isIdle: boolean): void {
+    const shown = this.#shown
+    const isNew = shown.version !== version
+    if (!isNew || (!isIdle && performance.now() - shown.atMs < FIGURES_EVERY_MS)) return
+    this.#shown = { version, atMs: performance.now() }
+    this.#options.onFigures(row.pair, state.figures())
   }
 
   async #load(row: PairRow): Promise<Loaded> {
@@ -195,6 +211,7 @@ export class PairRunner {
       pair,
       version: loaded.version,
       ledgerSequence: upTo,
+      recordedMs: head.tickMs,
       positions,
       refused: portion.refused,
       delta,
@@ -207,7 +224,7 @@ export class PairRunner {
     loaded.commands = commands.position?.next ?? loaded.commands
     loaded.day = day
     loaded.owed = null
-    this.#options.onCommit(pair, delta, loaded.state.openCount)
+    this.#options.onCommit(pair, delta)
     return true
   }
 

@@ -9,6 +9,8 @@ import { importStatementFile } from '#connectors/statements/import.ts'
 import type { StatementValue } from '#domain/statements/record.ts'
 import { accountChange, transactionCommand } from '#domain/transactions/testing/fixtures.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
+import { RangeReader } from '#platform/kafka/range-reader.ts'
+import type { ResultValue } from '#platform/postgres/reconciliation/results.ts'
 import { ReconciliationStore } from '#platform/postgres/reconciliation/store.ts'
 import { encoderOf } from '#platform/schema-registry/contracts.ts'
 import { PipelineFixture } from '../testing/pipeline-fixture.ts'
@@ -254,7 +256,7 @@ describe('reconciliation', () => {
       breaks: [],
       commands: [],
     }
-    const commit = { ...row!, positions: [], refused: [], delta: nothing, breaks: [] }
+    const commit = { ...row!, recordedMs: startedMs, positions: [], refused: [], delta: nothing, breaks: [] }
     const results = await Promise.all([store.commit(commit), store.commit(commit)])
     expect(results.toSorted()).toEqual([false, true])
     const from = await store.position('bank', 'statements', 0)
@@ -276,4 +278,61 @@ describe('reconciliation', () => {
       { ended: 3 },
     ])
   })
+
+  it('publishes each result once and in sequence, through restarts, also where what was noted of it is lost', async () => {
+    // Only what Kafka knows counts then.
+    await fixture.stop()
+    await fixture.ledger.rows('update recon_results_head set published = 0')
+    await fixture.start(['reconciler'])
+    await expectRows('select sequence = published as published from recon_results_head', [
+      { published: true },
+    ])
+    const results = await readResults()
+    const [head] = await fixture.ledger.rows('select sequence from recon_results_head')
+    const sequences = [...new Set(results.map(({ sequence }) => sequence))]
+    expect(sequences).toEqual(Array.from({ length: Number((head as { sequence: bigint }).sequence) }, (_, at) => BigInt(at + 1)))
+    expect(results.every(({ timeline }) => timeline === results[0]!.timeline)).toBe(true)
+
+    const events = results.filter(({ type }) => type === 'break').map(({ id, event }) => ({ id, event }))
+    expect(events).toEqual(
+      await fixture.ledger.rows(
+        `select break_id as id, event->>'type' as event from recon_break_events order by version, index`,
+      ),
+    )
+    const standing = new Map<string, unknown>()
+    for (const { type, id, pass, amount } of results) {
+      if (type === 'matched') standing.set(id, { id, pass, amount: String(amount) })
+      if (type === 'unmatched') standing.delete(id)
+    }
+    expect([...standing.values()].toSorted(byId)).toEqual(
+      (
+        await fixture.ledger.rows(
+          `select m.id, m.pass, i.item->>'amountMinor' as amount from recon_matches m
+           join recon_items i on i.id = m.bank_ids[1] where ended_version is null`,
+        )
+      ).toSorted(byId),
+    )
+    expect(results.filter(({ event }) => event === 'closed')).toContainEqual(
+      expect.objectContaining({ actor: 'bob', currency: 'EUR', side: 'bank', amount: 999n }),
+    )
+  })
 })
+
+const byId = (left: unknown, right: unknown) =>
+  (left as { id: string }).id < (right as { id: string }).id ? -1 : 1
+
+/** All of the topic, as a read_committed reader sees it. */
+async function readResults(): Promise<ResultValue[]> {
+  const ranges = new RangeReader(fixture.kafka)
+  try {
+    const topic = fixture.topic('reconciliation.results')
+    const [range] = await fixture.admin.ranges(topic)
+    const values: (Buffer | null)[] = []
+    for await (const chunk of ranges.read(topic, 0, range!.start, range!.end)) {
+      values.push(...chunk.map(({ value }) => value))
+    }
+    return await fixture.decode<ResultValue>('reconciliationResults', values)
+  } finally {
+    await ranges.close()
+  }
+}

@@ -10,6 +10,7 @@ import type { StoredMatch } from '#domain/reconciliation/stored-match.ts'
 import { IncidentError, OperatingError } from '#platform/errors.ts'
 import { asOperatingError } from '#platform/postgres/postgres-errors.ts'
 import { inTransaction } from '#platform/postgres/transaction.ts'
+import { RESULTS_PART } from './results.ts'
 import { itemOf, jsonOf, statementJson, statementOf } from './rows.ts'
 
 export interface PairRow {
@@ -39,6 +40,8 @@ export interface PairCommit {
   /** The version that the pair must have. */
   readonly version: bigint
   readonly ledgerSequence: bigint
+  /** The ledger's time, ms since 1970. */
+  readonly recordedMs: number
   readonly positions: readonly TopicPosition[]
   readonly refused: readonly RefusedRecord[]
   readonly delta: PairDelta
@@ -204,6 +207,7 @@ export class ReconciliationStore {
         version,
         commit.ledgerSequence,
       ])
+      await this.#number(query, commit)
       return true
     })
   }
@@ -246,16 +250,30 @@ export class ReconciliationStore {
       currency: item?.currency ?? null,
       amount: item?.amountMinor ?? null,
       day: item === null ? null : dayOf(item),
+      severity: state.severity,
       opened_at_ms: state.openedAtMs,
     }))
     await query(
-      `insert into recon_breaks (pair, break_id, status, kind, owner, side, account, currency, amount, day, opened_at_ms, version)
-       select $1, break_id, status, kind, owner, side, account, currency, amount, day, opened_at_ms, $3
+      `insert into recon_breaks (pair, break_id, status, kind, owner, side, account, currency, amount, day, severity, opened_at_ms, version)
+       select $1, break_id, status, kind, owner, side, account, currency, amount, day, severity, opened_at_ms, $3
        from jsonb_to_recordset($2::jsonb) as b (break_id text, status text, kind text, owner text, side text, account text,
-         currency text, amount bigint, day integer, opened_at_ms bigint)
+         currency text, amount bigint, day integer, severity text, opened_at_ms bigint)
        on conflict (pair, break_id) do update set status = excluded.status, kind = excluded.kind, owner = excluded.owner,
-         version = excluded.version`,
+         severity = excluded.severity, version = excluded.version`,
       [pair, jsonOf(rows), version],
+    )
+  }
+
+  /** Gives what is to be published its places. Last of all: whoever numbers holds the others up until it is committed. */
+  async #number(query: Query, { pair, version, recordedMs, delta }: PairCommit): Promise<void> {
+    const records = delta.unmatched.length + delta.matched.length + delta.breaks.length
+    if (records === 0) return
+    const parts = Math.ceil(records / RESULTS_PART)
+    await query(
+      `with head as (update recon_results_head set sequence = sequence + $4 returning sequence - $4 as before)
+       insert into recon_results (sequence, pair, version, first, recorded_ms)
+       select before + part, $1, $2, (part - 1) * $5, $3 from head, generate_series(1, $4::integer) as part`,
+      [pair, version + 1n, recordedMs, parts, RESULTS_PART],
     )
   }
 

@@ -30,7 +30,7 @@ export const OUTSIDE: readonly string[] = [
     'recon_matches',
     'recon_offsets',
   ],
-  ...['recon_pairs', 'recon_refused', 'recon_statements'],
+  ...['recon_pairs', 'recon_refused', 'recon_results', 'recon_results_head', 'recon_statements'],
 ]
 
 /** Tables with one row or few: each of their columns is changed in a test of its own. */
