@@ -290,7 +290,9 @@ describe('reconciliation', () => {
     const results = await readResults()
     const [head] = await fixture.ledger.rows('select sequence from recon_results_head')
     const sequences = [...new Set(results.map(({ sequence }) => sequence))]
-    expect(sequences).toEqual(Array.from({ length: Number((head as { sequence: bigint }).sequence) }, (_, at) => BigInt(at + 1)))
+    expect(sequences).toEqual(
+      Array.from({ length: Number((head as { sequence: bigint }).sequence) }, (_, at) => BigInt(at + 1)),
+    )
     expect(results.every(({ timeline }) => timeline === results[0]!.timeline)).toBe(true)
 
     const events = results.filter(({ type }) => type === 'break').map(({ id, event }) => ({ id, event }))
