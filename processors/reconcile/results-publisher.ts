@@ -111,6 +111,8 @@ export class ResultsPublisher {
       // Where Kafka has forgotten both, what Postgres noted behind a commit has left.
       const sequence = agreed(committed, seen) ?? head.published
       this.#expectWhole(sequence, head)
+      // What the one before published but could no longer note.
+      await store.notePublished(sequence)
       return { producer, timeline, position, sequence }
     } catch (error) {
       await producer.close()
