@@ -6,6 +6,7 @@
  */
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
+import module from 'node:module'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -14,6 +15,8 @@ const NODE_MAJOR = 24
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 const ownNode = join(root, 'node_modules', 'node', 'bin', 'node')
 const main = join(root, 'cli', 'main.ts')
+/** What Node made of the sources is kept: it halves the time until a command or a processor is there. */
+const compileCache = process.env.NODE_COMPILE_CACHE || join(root, '.tallystream', 'compile-cache')
 
 const readJson = (...path) => JSON.parse(readFileSync(join(root, ...path), 'utf8'))
 
@@ -41,7 +44,8 @@ function giveUp(message) {
 
 /** Runs the same command in the project's Node; signals go through, so that Ctrl-C and `kill` mean what they should. */
 function runInOwnNode() {
-  const child = spawn(ownNode, [main, ...process.argv.slice(2)], { stdio: 'inherit' })
+  const env = { ...process.env, NODE_COMPILE_CACHE: compileCache }
+  const child = spawn(ownNode, [main, ...process.argv.slice(2)], { stdio: 'inherit', env })
   // A terminal sends Ctrl-C to both processes: passing it on once more would be the second, impatient one.
   process.on('SIGINT', () => {
     if (!process.stdin.isTTY) child.kill('SIGINT')
@@ -75,6 +79,7 @@ if (!isInstalled) {
   if (process.argv[2] === 'doctor') await examineBare()
   else giveUp(`the installed packages are not those of this version: ${stale}. Run in ${root}: make install`)
 } else if (Number(process.versions.node.split('.')[0]) >= NODE_MAJOR) {
+  module.enableCompileCache(compileCache)
   await import(main)
 } else if (existsSync(ownNode)) {
   runInOwnNode()

@@ -1,10 +1,11 @@
 /** The door of the command line, where the installed packages are older than the program: it says so and what to run. */
 import { execFile } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
+import { processEnvironment } from '#platform/config/environment.ts'
 
 const door = fileURLToPath(new URL('./tallystream.mjs', import.meta.url))
 
@@ -26,7 +27,8 @@ const makeProject = (wanted: Record<string, string>, installed: Record<string, s
 const run = (root: string) =>
   new Promise<{ code: unknown; stdout: string; stderr: string }>((resolve) => {
     const script = join(root, 'cli', 'bin', 'tallystream.mjs')
-    execFile(process.execPath, [script, 'status'], (error, stdout, stderr) => {
+    const env = { ...processEnvironment(), NODE_COMPILE_CACHE: '' }
+    execFile(process.execPath, [script, 'status'], { env }, (error, stdout, stderr) => {
       resolve({ code: error?.code ?? 0, stdout, stderr })
     })
   })
@@ -45,6 +47,15 @@ test.each([
   expect([code, stdout]).toEqual([2, ''])
 })
 
-test('with the packages that it wants it runs', async () => {
-  expect(await run(makeProject(WANTED, WANTED))).toEqual({ code: 0, stdout: 'runs', stderr: '' })
+test('with the packages that it wants it runs, and keeps what was compiled for the next time', async () => {
+  const root = makeProject(WANTED, WANTED)
+  expect(await run(root)).toEqual({ code: 0, stdout: 'runs', stderr: '' })
+  expect(readdirSync(join(root, '.tallystream', 'compile-cache'))).toHaveLength(1)
+  expect(await run(root)).toEqual({ code: 0, stdout: 'runs', stderr: '' })
+})
+
+test('where nothing can be kept it runs all the same', async () => {
+  const root = makeProject(WANTED, WANTED)
+  writeFileSync(join(root, '.tallystream'), 'not a folder')
+  expect(await run(root)).toEqual({ code: 0, stdout: 'runs', stderr: '' })
 })

@@ -1,4 +1,5 @@
 /** `run`: the engine of one ledger in the foreground: processors, publisher, ticker, archiver. */
+import { flushCompileCache } from 'node:module'
 import type { Command } from 'commander'
 import { addCommand } from '#cli/command.ts'
 import { loadConfiguration } from '#cli/configuration.ts'
@@ -63,6 +64,8 @@ export function registerRun(program: Command): void {
       })
       context.onClose(() => pipeline.stop())
       ready = () => pipeline.ready()
+      // At its end a process keeps what was compiled for the next one; one that is killed has no end.
+      flushCompileCache()
       await Promise.race([context.untilStopped(), pipeline.ended])
       return { json: { stopped: true }, text: 'stopped' }
     },

@@ -6,7 +6,7 @@ const BOUNDS = { recordsMin: 50, recordsMax: 8_000, wallMaxMs: 500 }
 
 describe('the batch size', () => {
   it('begins within its bounds', () => {
-    expect(new BatchSize(BOUNDS).current).toBe(2_000)
+    expect(new BatchSize(BOUNDS).current).toBe(250)
     expect(new BatchSize({ ...BOUNDS, recordsMax: 100 }).current).toBe(100)
     expect(new BatchSize({ ...BOUNDS, recordsMin: 3_000 }).current).toBe(3_000)
   })
@@ -20,19 +20,19 @@ describe('the batch size', () => {
   it('stays where batches are quick because they are small', () => {
     const size = new BatchSize(BOUNDS)
     size.observe(5, 1)
-    expect(size.current).toBe(2_000)
+    expect(size.current).toBe(250)
   })
 
   it('stays where a full batch takes a fair part of the time', () => {
     const size = new BatchSize(BOUNDS)
-    size.observe(2_000, 300)
-    expect(size.current).toBe(2_000)
+    size.observe(250, 300)
+    expect(size.current).toBe(250)
   })
 
   it('halves before the time allowed is used up, but not below its least', () => {
     const size = new BatchSize(BOUNDS)
-    size.observe(2_000, 410)
-    expect(size.current).toBe(1_000)
+    size.observe(250, 410)
+    expect(size.current).toBe(125)
     for (let batch = 0; batch < 20; batch += 1) size.observe(size.current, 2_000)
     expect(size.current).toBe(50)
   })
@@ -46,8 +46,8 @@ describe('the batch size', () => {
   it('halves after a batch that failed, and recovers', () => {
     const size = new BatchSize(BOUNDS)
     size.shrink()
-    expect(size.current).toBe(1_000)
-    size.observe(1_000, 10)
-    expect(size.current).toBe(1_500)
+    expect(size.current).toBe(125)
+    size.observe(125, 10)
+    expect(size.current).toBe(250)
   })
 })

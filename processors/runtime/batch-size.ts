@@ -7,6 +7,12 @@ export interface BatchSizeBounds {
   readonly wallMaxMs: number
 }
 
+/**
+ * Of the first batch. The code of a process that was just started is not compiled yet, and a record costs it ten times what it does
+ * later: those who wait for a dead owner's partitions wait for this one.
+ */
+const FIRST_RECORDS = 250
+
 /** Grows while batches are full and quick, shrinks when they take too long or fail. */
 export class BatchSize {
   private readonly bounds: BatchSizeBounds
@@ -14,7 +20,7 @@ export class BatchSize {
 
   constructor(bounds: BatchSizeBounds) {
     this.bounds = bounds
-    this.records = Math.min(bounds.recordsMax, Math.max(bounds.recordsMin, 2_000))
+    this.records = Math.min(bounds.recordsMax, Math.max(bounds.recordsMin, FIRST_RECORDS))
   }
 
   get current(): number {
@@ -25,7 +31,7 @@ export class BatchSize {
   observe(taken: number, wallMs: number): void {
     if (wallMs > this.bounds.wallMaxMs * 0.8) this.shrink()
     else if (taken >= this.records && wallMs < this.bounds.wallMaxMs * 0.5) {
-      this.records = Math.min(this.bounds.recordsMax, Math.ceil(this.records * 1.5))
+      this.records = Math.min(this.bounds.recordsMax, this.records * 2)
     }
   }
 
