@@ -16,6 +16,8 @@ import { registerReadAccounts } from '#api/routes/accounts/read-accounts.ts'
 import { registerBalances } from '#api/routes/balances/balances.ts'
 import { registerDeadLetters } from '#api/routes/operations/dead-letters.ts'
 import { registerOperations } from '#api/routes/operations/operations.ts'
+import { registerReconciliation } from '#api/routes/reconciliation/breaks.ts'
+import { registerReconciliationReport } from '#api/routes/reconciliation/report.ts'
 import { registerReviews } from '#api/routes/reviews/reviews.ts'
 import { registerPostTransactions } from '#api/routes/transactions/post-transactions.ts'
 import { registerReadTransactions } from '#api/routes/transactions/read-transactions.ts'
@@ -135,6 +137,8 @@ function registerRoutes(app: FastifyInstance, dependencies: ApiDependencies): vo
   // Whoever opens the address in a browser wants to know what there is.
   app.get('/', { schema: { hide: true } }, (_request, reply) => reply.redirect('/docs'))
   registerDeadLetters(app, dependencies)
+  registerReconciliation(app, dependencies)
+  registerReconciliationReport(app, dependencies)
 }
 
 /** A caller's own id where it is harmless to repeat in logs and replies, else a new one. */
@@ -209,6 +213,7 @@ async function describe(app: FastifyInstance): Promise<void> {
         { name: 'accounts', description: 'Accounts, balances, entries' },
         { name: 'transactions', description: 'Posting and reading transactions' },
         { name: 'reviews', description: 'Held transactions' },
+        { name: 'reconciliation', description: 'Pairs of sources, breaks, reports' },
         { name: 'compatibility', description: 'Calls of systems that this one replaces' },
         { name: 'operations', description: 'Health, metrics, dead letters' },
       ],

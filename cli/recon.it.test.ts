@@ -1,14 +1,16 @@
 /** Reconciliation as people work with it: commands beside a running engine, from the pair to a break that two of them resolve. */
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { startApi } from '#api/server.ts'
 import { accountValue, transactionValue } from '#connectors/ingest/wire.ts'
 import { accountChange, transactionCommand } from '#domain/transactions/testing/fixtures.ts'
 import { commandEnvironment, freshLedgerName, testConfiguration } from '#infra/local/test-names.ts'
+import { createLogger } from '#platform/observability/logger.ts'
 import { PipelineFixture } from '#processors/testing/pipeline-fixture.ts'
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url))
@@ -56,6 +58,11 @@ async function run<T>(words: readonly string[], exitCode = 0): Promise<T> {
   const ended = await new Promise((resolve) => child.once('close', resolve))
   expect(ended, `${words.join(' ')}\n${stdout}${stderr}`).toBe(exitCode)
   return JSON.parse(stdout) as T
+}
+
+interface Report {
+  date: string
+  accounts: { proof: object }[]
 }
 
 interface Breaks {
@@ -150,4 +157,83 @@ it('from a pair and a statement to a break that two people resolve', async () =>
   await run(['recon', 'propose', 'bank', parted, ...writeOff])
   await run(['recon', 'approve', 'bank', parted, '--actor', 'bob'])
   expect(await breaksWhen((breaks) => breaks.length === 1)).toMatchObject([{ side: 'bank', amount: '12.50' }])
+
+  // The day: 19.50 in the ledger less 12.50 written off, 19.00 at the bank of which 12.50 is open; the rest was decided by people.
+  const out = join(folder, 'report.html')
+  const report = await run<Report>(['recon', 'report', 'bank', '--format', 'page', '--out', out])
+  expect(report).toMatchObject({
+    date: new Date(startedMs).toISOString().slice(0, 10),
+    accounts: [
+      {
+        account: 'nostro',
+        ledger: { closing: '7.00', items: 3 },
+        bank: { closing: '19.00', items: 2 },
+        statement: { opening: '10.00', closing: '29.00' },
+        open: [{ side: 'bank', kind: 'timing', age: '0-1', items: 1, amount: '12.50' }],
+        proof: {
+          difference: '-12.00',
+          open: '-12.50',
+          settled: '0.50',
+          unexplained: '0.00',
+          statement: 'ok',
+        },
+      },
+    ],
+  })
+  expect(readFileSync(out, 'utf8')).toContain('The difference is explained.')
+  await run(['recon', 'report', 'bank', '--date', '2026-02-30'], 2)
+}, 300_000)
+
+it('over HTTP: status, pages of breaks, an item, decisions, the report in each form', async () => {
+  const configuration = testConfiguration('', { LEDGER: ledger })
+  const logger = createLogger({ level: 'fatal', service: 'tests' })
+  const api = await startApi({ configuration, logger })
+  try {
+    const get = async (path: string) => await fetch(`${api.url}${path}`)
+    const decide = async (id: string, body: object, actor: string) =>
+      await fetch(`${api.url}/recon/bank/breaks/${encodeURIComponent(id)}/commands`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'x-actor': actor, prefer: 'wait=20' },
+        body: JSON.stringify(body),
+      })
+    expect(await (await get('/recon')).json()).toMatchObject([
+      { pair: 'bank', open: [{ kind: 'timing', breaks: 1 }] },
+    ])
+    const first = await get('/recon/bank/breaks?status=closed&limit=2')
+    const [, next] = /<(.+)>; rel="next"/.exec(first.headers.get('link')!)!
+    const ids = [
+      ...((await first.json()) as Breaks['breaks']),
+      ...((await (await get(next!)).json()) as Breaks['breaks']),
+    ]
+    expect(new Set(ids.map(({ break_id }) => break_id)).size).toBeGreaterThan(2)
+    const [open] = (await (await get('/recon/bank/breaks')).json()) as Breaks['breaks']
+    const { break_id: id } = open!
+    expect((await decide(id, { command: 'note', text: 'asked' }, 'ann')).status).toBe(200)
+    const propose = { command: 'propose', reason: 'known', resolution: { kind: 'ignore' } }
+    expect((await decide(id, propose, 'ann')).status).toBe(200)
+    const own = await decide(id, { command: 'approve' }, 'ann')
+    expect([own.status, await own.json()]).toMatchObject([
+      409,
+      { code: 'command_refused', refusal: 'maker_is_checker' },
+    ])
+    expect((await decide(id, { command: 'approve' }, 'bob')).status).toBe(200)
+    const story = (await (await get(`/recon/bank/items/${encodeURIComponent(id)}`)).json()) as {
+      events: object[]
+    }
+    expect(story).toMatchObject({ item: { side: 'bank' }, break: { status: 'closed', amount: '12.50' } })
+    expect(story.events.at(-1)).toMatchObject({ type: 'closed', ending: { maker: 'ann', checker: 'bob' } })
+    expect((await get('/recon/bank/items/nobody')).status).toBe(404)
+
+    const json = (await (await get('/recon/bank/report')).json()) as Report
+    expect(json.accounts[0]!.proof).toMatchObject({ open: '0.00', settled: '-12.00', isExplained: true })
+    const csv = await get('/recon/bank/report?format=csv')
+    expect(csv.headers.get('content-type')).toBe('text/csv; charset=utf-8')
+    expect(await csv.text()).toContain(`,nostro,EUR,proof,is_explained,,,,yes\r\n`)
+    const page = await get('/recon/bank/report?format=page')
+    expect(page.headers.get('content-security-policy')).toContain("default-src 'none'")
+    expect(await page.text()).toMatch(/^<!doctype html>/)
+    expect((await get('/recon/other/report')).status).toBe(404)
+  } finally {
+    await api.close()
+  }
 }, 300_000)

@@ -1,7 +1,7 @@
-/** `recon pair | status | breaks | show`: what stands in the reconciliation of a running engine. What people decide: decisions.ts. */
-import { readFile } from 'node:fs/promises'
+/** `recon pair | status | breaks | show | report`: what stands in the reconciliation of a running engine. What people decide: decisions.ts. */
+import { readFile, writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
-import { showAmount } from '#api/amounts.ts'
+import { dateOf, shownBreak } from '#api/routes/reconciliation/shown.ts'
 import { BulkClient } from '#cli/bulk-client.ts'
 import { addCommand, type CommandContext, type CommandResult } from '#cli/command.ts'
 import {
@@ -15,10 +15,12 @@ import {
 import { registerDecisions, send } from '#cli/recon/decisions.ts'
 import { details, table } from '#cli/table.ts'
 import { parsePair } from '#connectors/reconciliation/pair-file.ts'
-import { BREAK_KINDS } from '#domain/breaks/classify.ts'
+import { reportCsv, reportPage } from '#connectors/reconciliation/report-formats.ts'
+import { BREAK_KINDS, SEVERITIES } from '#domain/breaks/classify.ts'
+import { isCalendarDay } from '#domain/time/calendar.ts'
 import { ConfigurationError } from '#platform/errors.ts'
+import { readDailyReport, readLastReportDate } from '#platform/postgres/reconciliation/report.ts'
 import {
-  type BreakRow,
   type ItemStory,
   type PairStatus,
   readBreaks,
@@ -30,6 +32,13 @@ interface BreakOptions extends PageOptions {
   kind?: string
   status?: string
   owner?: string
+  severity?: string
+}
+
+interface ReportOptions {
+  date?: string
+  format: 'page' | 'csv' | 'json'
+  out?: string
 }
 
 /** Registers them. */
@@ -70,6 +79,7 @@ export function registerReconWork(recon: Command): void {
       withPageOptions(command)
         .addOption(choice('--kind <kind>', 'only of this kind', BREAK_KINDS))
         .addOption(choice('--status <status>', 'only these', ['open', 'proposed', 'posting', 'closed']))
+        .addOption(choice('--severity <severity>', 'only of this severity', SEVERITIES))
         .option('--owner <name>', 'only those of somebody'),
     run: listBreaks,
   })
@@ -89,7 +99,53 @@ export function registerReconWork(recon: Command): void {
       }
     },
   })
+  addCommand<ReportOptions>(recon, {
+    usage: 'report <pair>',
+    audited: true,
+    summary:
+      'the report of a day: opening, matched, open by kind and age, closing and proof, for each account',
+    example: 'recon report nostro --date 2026-03-02 --format page --out report.html',
+    configure: (command) =>
+      command
+        .option('--date <date>', 'the day (default: the last one that a statement closes)')
+        .addOption(choice('--format <format>', 'what is written', ['page', 'csv', 'json']).default('csv'))
+        .option('--out <file>', 'write it there instead of standard output'),
+    run: report,
+  })
   registerDecisions(recon)
+}
+
+/** Exit code 1 where a difference isn't explained, or a statement isn't right. */
+async function report(
+  context: CommandContext,
+  options: ReportOptions,
+  [pair]: readonly string[],
+): Promise<CommandResult> {
+  const { pool } = new BulkClient(context)
+  const date = options.date ?? (await readLastReportDate(pool, pair!))
+  if (date === null) throw new ConfigurationError('no statement was imported yet: expected --date')
+  if (!/^\d{4}-\d{2}-\d{2}$/.test(date) || !isCalendarDay(date)) {
+    throw new ConfigurationError(`expected --date as a day such as 2026-03-02, found ${date}`)
+  }
+  const made = await readDailyReport(pool, pair!, date)
+  if (made === null) throw new ConfigurationError(`there is no pair ${pair}`)
+  const written = {
+    page: () => reportPage(made),
+    csv: () => reportCsv(made),
+    json: () => `${JSON.stringify(made, null, 2)}\n`,
+  }[options.format]()
+  const { out } = options
+  if (out !== undefined) {
+    await writeFile(out, written).catch((error: Error) => {
+      throw new ConfigurationError(`--out: ${error.message}`, { cause: error })
+    })
+  }
+  const isFine = made.accounts.every(({ proof }) => proof.isExplained && proof.statement !== 'mismatch')
+  return {
+    json: made,
+    text: out === undefined ? written.trimEnd() : `written to ${out}`,
+    exitCode: isFine ? 0 : 1,
+  }
 }
 
 async function listBreaks(
@@ -103,35 +159,27 @@ async function listBreaks(
     kind: options.kind ?? null,
     status: options.status ?? null,
     owner: options.owner ?? null,
+    severity: options.severity ?? null,
     after: options.after ?? null,
     limit,
   })
   const breaks = rows.map(shownBreak)
   const next = rows.length === limit ? rows.at(-1)!.break_id : null
-  const heading = ['break', 'side', 'kind', 'amount', '', 'date', 'status', 'owner']
+  const heading = ['break', 'side', 'kind', 'severity', 'amount', '', 'date', 'status', 'owner']
   const shown = breaks.map((one) => [
     one.break_id,
     one.side ?? '-',
     one.kind,
+    one.severity,
     one.amount ?? '-',
     one.currency ?? '',
     one.date ?? '-',
     one.status,
     one.owner ?? '-',
   ])
-  const text = shown.length === 0 ? 'no breaks' : table([heading, ...shown], [3])
+  const text = shown.length === 0 ? 'no breaks' : table([heading, ...shown], [4])
   return { json: { breaks, next }, text: next === null ? text : `${text}\nmore: --after ${next}` }
 }
-
-const dateOf = (day: number | null): string | null =>
-  day === null ? null : new Date(day * 86_400_000).toISOString().slice(0, 10)
-
-const shownBreak = ({ amount, day, opened_at_ms, ...row }: BreakRow) => ({
-  ...row,
-  amount: amount === null || row.currency === null ? null : showAmount(amount, row.currency),
-  date: dateOf(day),
-  opened_at: new Date(Number(opened_at_ms)).toISOString(),
-})
 
 function statusText({
   pair,

@@ -1,6 +1,7 @@
 /** One partition of a topic of our own, read from a stored position without a consumer group. */
 import { IncidentError, OperatingError } from '#platform/errors.ts'
 import type { KafkaAdmin } from '#platform/kafka/admin.ts'
+import type { IngestRecord } from '#platform/kafka/ingest-record.ts'
 import type { RangeReader } from '#platform/kafka/range-reader.ts'
 import type { TopicPosition } from '#platform/postgres/reconciliation/store.ts'
 import type { AvroDecoder } from '#platform/schema-registry/serde.ts'
@@ -27,7 +28,12 @@ export interface InputTopicOptions<T> {
   /** Name without the ledger's prefix. */
   readonly topic: string
   readonly topicPrefix: string
+  /** Reads a record that says it is JSON, as gateways write it; null where it isn't one of the topic's. Absent: there are none. */
+  readonly parseJson?: (text: string) => T | null
 }
+
+const isJson = ({ headers }: IngestRecord): boolean =>
+  headers?.['content-type']?.toString().split(';')[0] === 'application/json'
 
 export class InputTopic<T> {
   readonly #options: InputTopicOptions<T>
@@ -65,23 +71,27 @@ export class InputTopic<T> {
     return { records, position: next === from ? null : { topic, partition, from, next } }
   }
 
-  async #decode(
-    topic: string,
-    chunk: readonly { readonly partition: number; readonly offset: bigint; readonly value: Buffer | null }[],
-  ): Promise<InputRecord<T>[]> {
+  async #decode(topic: string, chunk: readonly IngestRecord[]): Promise<InputRecord<T>[]> {
     const { decoder } = this.#options
-    const ids = chunk.flatMap(({ value }) => (value === null ? [] : (writerIdOf(value) ?? [])))
+    const ids = chunk.flatMap((record) =>
+      record.value === null || isJson(record) ? [] : (writerIdOf(record.value) ?? []),
+    )
     await decoder.prepare([...new Set(ids)])
-    return chunk.map(({ partition, offset, value }) => ({
+    return chunk.map((record) => ({
       topic,
-      partition,
-      offset,
-      value: this.#valueOf(value),
+      partition: record.partition,
+      offset: record.offset,
+      value: this.#valueOf(record),
     }))
   }
 
-  #valueOf(value: Buffer | null): InputRecord<T>['value'] {
+  #valueOf(record: IngestRecord): InputRecord<T>['value'] {
+    const { value } = record
+    const { parseJson } = this.#options
     if (value === null) return { unreadable: 'empty_record' }
+    if (parseJson !== undefined && isJson(record)) {
+      return parseJson(value.toString()) ?? { unreadable: 'json_invalid' }
+    }
     try {
       return this.#options.decoder.decode(value)
     } catch (error) {

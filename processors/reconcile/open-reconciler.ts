@@ -23,6 +23,7 @@ import type { SchemaRegistry } from '#platform/schema-registry/registry.ts'
 import { AvroDecoder, writerIdOf } from '#platform/schema-registry/serde.ts'
 import { TOPICS } from '#schemas/topics.ts'
 import { InputTopic } from './input-topic.ts'
+import { commandOfJson } from './command-json.ts'
 import type { CommandValue, PairRunnerOptions } from './pair-runner.ts'
 import { Reconciler } from './reconciler.ts'
 import { ResultsPublisher } from './results-publisher.ts'
@@ -75,16 +76,20 @@ export function openReconciler(options: OpenReconcilerOptions): OpenedReconciler
 function reconcilerOf(options: OpenReconcilerOptions): Reconciler {
   const { configuration, admin, ranges, pool, registry, logger } = options
   const { topicPrefix, clusterId } = configuration.ledger
-  const inputOf = <T>(topic: 'statements' | 'reconciliationCommands') =>
+  const inputOf = <T>(
+    topic: 'statements' | 'reconciliationCommands',
+    parseJson?: (text: string) => T | null,
+  ) =>
     new InputTopic<T>({
       admin,
       ranges,
       decoder: new AvroDecoder<T>(registry, schemaOf(TOPICS[topic])),
       topic: TOPICS[topic].name,
       topicPrefix,
+      ...(parseJson === undefined ? {} : { parseJson }),
     })
   const statements = inputOf<StatementValue>('statements')
-  const commands = inputOf<CommandValue>('reconciliationCommands')
+  const commands = inputOf<CommandValue>('reconciliationCommands', commandOfJson)
   return new Reconciler({
     store: new ReconciliationStore(pool, clusterId),
     readPostings: (range, accounts) => readLedgerPostings(pool, range, accounts),

@@ -36,6 +36,7 @@ export interface BreakRow {
   readonly break_id: string
   readonly status: 'open' | 'proposed' | 'posting' | 'closed'
   readonly kind: string
+  readonly severity: string
   readonly owner: string | null
   readonly side: string | null
   readonly account: string | null
@@ -51,12 +52,13 @@ export interface BreakFilter {
   readonly kind: string | null
   readonly status: string | null
   readonly owner: string | null
+  readonly severity: string | null
   /** The break after which to go on. */
   readonly after: string | null
   readonly limit: number
 }
 
-const COLUMNS = 'break_id, status, kind, owner, side, account, currency, amount, day, opened_at_ms'
+const COLUMNS = 'break_id, status, kind, severity, owner, side, account, currency, amount, day, opened_at_ms'
 
 /** Breaks by their ids; without a status those that aren't closed. */
 export const readBreaks = (pool: ReadPool, filter: BreakFilter): Promise<BreakRow[]> =>
@@ -65,9 +67,10 @@ export const readBreaks = (pool: ReadPool, filter: BreakFilter): Promise<BreakRo
       text: `select ${COLUMNS} from recon_breaks
         where pair = $1 and ($2::text is null or kind = $2) and ($4::text is null or owner = $4)
           and (status = $3 or ($3::text is null and status <> 'closed')) and ($5::text is null or break_id > $5)
+          and ($7::text is null or severity = $7)
         order by break_id limit $6`,
     },
-    [filter.pair, filter.kind, filter.status, filter.owner, filter.after, filter.limit],
+    [filter.pair, filter.kind, filter.status, filter.owner, filter.after, filter.limit, filter.severity],
   )
 
 export interface ItemStory {
