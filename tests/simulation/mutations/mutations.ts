@@ -39,7 +39,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'compare-and-swap-dropped',
     breaks: 'offsets advance only from where they were, under the epoch they were taken with',
-    seed: 18,
+    seed: 19,
     changes: [
       {
         file: WRITE,
@@ -51,7 +51,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'compare-and-swap-does-not-raise',
     'a swap that matches no row ends the batch',
-    18,
+    19,
     WRITE,
     "select require_rows('ingest offsets', $10, (select count(*) from advanced))",
     'select count(*) from advanced',
@@ -59,7 +59,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'greatest-instead-of-compare',
     'an offset is compared, not only kept from falling',
-    18,
+    19,
     WRITE,
     `set next_offset = u.n, last_offset = coalesce(u.lo, o.last_offset),
       last_hash = coalesce(u.lh, o.last_hash), last_timestamp_ms = coalesce(u.lt, o.last_timestamp_ms)
@@ -75,7 +75,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'epoch-not-compared',
     'an owner that was replaced can commit no more',
-    18,
+    19,
     WRITE,
     'and o.epoch = u.e and o.next_offset = u.f',
     'and o.next_offset = u.f',
@@ -109,7 +109,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'positions-read-before-the-lock',
     'only after the head is locked anything is read',
-    6,
+    14,
     SESSION,
     `const [, , head, positions] = await Promise.all([
         this.query('begin', 'begin'),
@@ -200,7 +200,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'contiguity-not-checked',
     breaks: 'each fetch begins where the one before it ended',
-    seed: 4,
+    seed: 6,
     changes: [
       {
         file: 'platform/kafka/partition-inbox.ts',
@@ -229,7 +229,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'position-not-read-again-after-the-fence',
     breaks: 'the position is read when nobody else can move it',
-    seed: 7,
+    seed: 9,
     changes: [
       {
         file: 'platform/kafka/fenced-producer.ts',
@@ -311,7 +311,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'gap-in-the-cache-not-noticed',
     breaks: 'a cache that missed a batch is not believed again',
-    seed: 54,
+    seed: 127,
     changes: [
       {
         file: CACHE_WRITER,
@@ -336,7 +336,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'generation-kept-after-a-flush',
     'after a flush nothing late can plant an old balance',
-    36,
+    52,
     CACHE_WRITER,
     'const generation = newGeneration(this.#timeline)',
     'const generation = this.#generation || newGeneration(this.#timeline)',
