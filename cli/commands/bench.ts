@@ -22,6 +22,8 @@ interface Options {
   transfers?: string
   accounts?: string
   seconds?: string
+  growth: string
+  soakMinutes: string
   rounds?: string
   results: string
   save: boolean
@@ -64,6 +66,8 @@ function addRun(program: Command): void {
           '--rounds <n>',
           `each measures everything once (default: ${USUAL.rounds}; quick ${QUICK.rounds})`,
         )
+        .option('--growth <n>', 'transactions that a grown ledger holds', '10000000')
+        .option('--soak-minutes <n>', 'how long a soak lasts', '30')
         .option('--results <folder>', 'where the result is kept', RESULTS_FOLDER_SHOWN)
         .option('--no-save', 'keep no result')
         .addHelpText('after', `\nScenarios:\n${scenarioHelp()}`),
@@ -76,6 +80,8 @@ function addRun(program: Command): void {
         transfers: number('transfers', 1_000, 100_000_000),
         accounts: number('accounts', 10, 1_000_000),
         seconds: number('seconds', 1, 3_600),
+        growth: wholeOf(options.growth, '--growth', { min: 1_000, max: 1_000_000_000 }),
+        soakMinutes: wholeOf(options.soakMinutes, '--soak-minutes', { min: 1, max: 10_000 }),
       }
       const rounds = number('rounds', 1, 100)
       const { progress, signal } = context

@@ -19,6 +19,8 @@ export interface IngestPublisherOptions {
   readonly topicPrefix: string
   /** Records that may wait in the producer. */
   readonly queueRecordsMax?: number
+  /** How long a record waits for others to be sent with; the producer's own where absent. */
+  readonly lingerMs?: number
 }
 
 type Encoders = Readonly<Record<'accounts' | 'cards' | 'transactions' | 'rules', AvroEncoder<unknown>>>
@@ -44,11 +46,12 @@ export class IngestPublisher {
 
   /** Registers the schemas and connects. @throws OperatingError `kafka_unreachable`, `registry_unreachable`, `schema_incompatible` */
   static async open(options: IngestPublisherOptions): Promise<IngestPublisher> {
-    const { kafka, registry, topicPrefix, queueRecordsMax } = options
+    const { kafka, registry, topicPrefix, queueRecordsMax, lingerMs } = options
     const contracts = await registerContracts(registry, topicPrefix)
     const producer = new BatchingProducer({
       kafka,
       ...(queueRecordsMax === undefined ? {} : { queueRecordsMax }),
+      ...(lingerMs === undefined ? {} : { lingerMs }),
     })
     await producer.connect()
     return new IngestPublisher(producer, topicPrefix, contracts)

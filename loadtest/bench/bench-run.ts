@@ -45,6 +45,7 @@ export async function runBench(options: BenchOptions): Promise<BenchResult> {
       const measurement = await measureOne(name, lab, leftOut)
       if (measurement === null) continue
       taken.get(name)!.rounds[round] = measurement
+      lab.taken.set(name, measurement)
       const value = significant(measurement.value)
       progress(`${place + 1}/${plan.length} ${name}: ${value.toLocaleString('en')} ${MEASURES[name].unit}`)
     }

@@ -1,5 +1,6 @@
 /** What engine processes took while they were measured: memory and CPU time by the operating system, phases of a batch by their metrics. */
 import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Engine } from '../faults/engines.ts'
 import type { Detail } from './measure.ts'
 import { significant } from './statistics.ts'
@@ -32,6 +33,71 @@ export function processFigures(pid: number): ProcessFigures {
   }
 }
 
+const QUARTERS = ['first', 'second', 'third', 'fourth'] as const
+
+/** The most memory of each role, in all and by quarter of the work: flat, or growing with what was done. */
+export class MemorySamples {
+  readonly #most = new Map<string, Map<string, number>>()
+
+  /** @param share of the work that is done, 0 to 1 */
+  add(
+    loads: readonly { readonly ledger: { readonly engines: { readonly running: readonly Engine[] } } }[],
+    figures: readonly ProcessFigures[],
+    share: number,
+  ): void {
+    const quarter = QUARTERS[Math.min(3, Math.max(0, Math.floor(share * 4)))]!
+    const running = loads.flatMap(({ ledger }) => ledger.engines.running)
+    for (const { pid, rssMib } of figures) {
+      const engine = running.find((each) => each.pid === pid)
+      if (engine === undefined || rssMib === null) continue
+      const role = roleOf(engine)
+      let byQuarter = this.#most.get(role)
+      if (byQuarter === undefined) {
+        byQuarter = new Map()
+        this.#most.set(role, byQuarter)
+      }
+      byQuarter.set(quarter, Math.max(byQuarter.get(quarter) ?? 0, rssMib))
+    }
+  }
+
+  summary(): Record<string, Detail> {
+    return Object.fromEntries(
+      [...this.#most].map(([role, byQuarter]) => [
+        role,
+        {
+          most: significant(Math.max(...byQuarter.values())),
+          quarters: rounded(Object.fromEntries(byQuarter)),
+        },
+      ]),
+    )
+  }
+}
+
+const roleOf = ({ roles }: Engine): string => roles?.split(',')[0] ?? 'all'
+
+const READY_TIMEOUT_MS = 60_000
+const READY_EVERY_MS = 20
+
+/** Seconds from a process' start until it says that it is ready; null where it doesn't. */
+export async function timeToReady(engine: Engine): Promise<number | null> {
+  const startMs = performance.now()
+  while (performance.now() - startMs < READY_TIMEOUT_MS && engine.state === 'running') {
+    if (await isReady(engine.metricsUrl)) return significant((performance.now() - startMs) / 1_000, 3)
+    await sleep(READY_EVERY_MS)
+  }
+  return null
+}
+
+const isReady = async (metricsUrl: string | undefined): Promise<boolean> => {
+  if (metricsUrl === undefined) return false
+  try {
+    const url = new URL('/health/ready', metricsUrl)
+    return (await fetch(url, { signal: AbortSignal.timeout(1_000) })).ok
+  } catch {
+    return false
+  }
+}
+
 interface Between {
   readonly begun: { readonly atMs: number; readonly figures: readonly ProcessFigures[] }
   readonly end: { readonly atMs: number; readonly figures: readonly ProcessFigures[] }
@@ -44,10 +110,11 @@ export async function engineFigures(
   between: Between,
 ): Promise<Record<string, Detail>> {
   const cpu: Record<string, number> = {}
-  for (const { pid, roles } of engines) {
+  for (const engine of engines) {
+    const { pid } = engine
     const from = between.begun.figures.find((each) => each.pid === pid)?.cpuSeconds
     const to = between.end.figures.find((each) => each.pid === pid)?.cpuSeconds
-    const role = roles?.split(',')[0] ?? 'all'
+    const role = roleOf(engine)
     if (from === undefined || from === null || to === undefined || to === null) continue
     cpu[role] = (cpu[role] ?? 0) + ((to - from) * 1_000_000) / between.transfers
   }

@@ -17,6 +17,7 @@ import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
 import { ALL_TOPICS, TOPICS, topicTable } from '#schemas/topics.ts'
 import { Engines } from '../faults/engines.ts'
 import type { BenchStack } from './bench-stack.ts'
+import type { Measurement } from './measure.ts'
 
 /** How much is done in one measurement. */
 export interface Extent {
@@ -24,6 +25,10 @@ export interface Extent {
   readonly accounts: number
   /** Of measures that run for a time, seconds. */
   readonly seconds: number
+  /** Transactions that a grown ledger holds. */
+  readonly growth: number
+  /** How long a soak lasts, minutes. */
+  readonly soakMinutes: number
 }
 
 export interface LabOptions {
@@ -40,6 +45,7 @@ export interface BenchLedger {
   /** May write, for what is measured without an engine. */
   readonly writer: EnginePool
   readonly publisher: IngestPublisher
+  readonly admin: KafkaAdmin
   readonly engines: Engines
 }
 
@@ -60,6 +66,8 @@ export class Lab {
   readonly progress: (message: string) => void
   readonly signal: AbortSignal
   readonly stack: BenchStack
+  /** What was measured in this run so far, the newest of each measure. */
+  readonly taken = new Map<string, Measurement>()
 
   constructor(options: LabOptions) {
     this.extent = options.extent
@@ -106,11 +114,13 @@ export class Lab {
     await migrateLedger(postgres, { ledger: ledger.name, nowMs: Date.now(), logicVersion: LOGIC_VERSION })
     const kafka = makeKafka(configuration.kafka, { clientId: 'tallystream-bench' })
     const admin = new KafkaAdmin(kafka)
-    await admin.ensureTopics(tableOf(ledger.topicPrefix, partitions)).finally(() => admin.close())
+    await admin.ensureTopics(tableOf(ledger.topicPrefix, partitions))
     const publisher = await IngestPublisher.open({
       kafka,
       registry: new SchemaRegistry(configuration.schemaRegistry),
       topicPrefix: ledger.topicPrefix,
+      // Who sends one payment doesn't wait for another one.
+      lingerMs: 0,
     })
     const applicationName = 'tallystream bench'
     return {
@@ -127,6 +137,7 @@ export class Lab {
         statementTimeoutMs: STATEMENT_TIMEOUT_MS,
       }),
       publisher,
+      admin,
       engines: new Engines({ configuration, keptUp: 'none', environment }),
     }
   }
@@ -142,14 +153,20 @@ const tableOf = (topicPrefix: string, partitions: number | undefined) =>
 const isBusy = (name: string): boolean =>
   ALL_TOPICS.some((topic) => topic.name === name && topic.partitions === TOPICS.transactions.partitions)
 
-const remove = async ({ configuration, pool, writer, publisher, engines }: BenchLedger): Promise<void> => {
+const remove = async ({
+  configuration,
+  pool,
+  writer,
+  publisher,
+  admin,
+  engines,
+}: BenchLedger): Promise<void> => {
   const { ledger, postgres, redis } = configuration
   await engines.close()
   await publisher.close()
   await pool.close()
   await writer.query(`drop schema if exists "${postgres.schema}" cascade`)
   await writer.end()
-  const admin = new KafkaAdmin(makeKafka(configuration.kafka, { clientId: 'tallystream-bench' }))
   await admin
     .deleteTopics(topicTable(ledger.topicPrefix, LOCAL_REPLICATION).map(({ name }) => name))
     .finally(() => admin.close())

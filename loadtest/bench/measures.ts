@@ -1,8 +1,15 @@
 /** Every measure by name, with its unit and how it is taken. */
 import type { Measure } from './measure.ts'
 import { engineWith } from './measures/engine.ts'
+import { measureGrowth } from './measures/growth.ts'
+import { measureLatency } from './measures/latency.ts'
 import { measureLimit } from './measures/limit.ts'
+import { measureMemory } from './measures/memory.ts'
 import { measureNaive } from './measures/naive.ts'
+import { measureQuery } from './measures/query.ts'
+import { measureBroker, measureKill } from './measures/recovery.ts'
+import { measureReplay } from './measures/replay.ts'
+import { measureSoak } from './measures/soak.ts'
 import { measureTpcb } from './measures/tpcb.ts'
 import type { MeasureName } from './scenarios.ts'
 
@@ -17,4 +24,16 @@ export const MEASURES: Readonly<Record<MeasureName, Measure>> = {
   naive_one: rate(measureNaive(1)),
   hot: rate(engineWith({ mix: 'hot' })),
   zipf: rate(engineWith({ mix: 'zipf' })),
+  two_processors: rate(engineWith({ processors: 2 })),
+  four_processors: { ...rate(engineWith({ processors: 4 })), once: true },
+  partitions_64: { ...rate(engineWith({ partitions: 64 })), once: true },
+  four_ledgers: rate(engineWith({ ledgers: 4 })),
+  latency: { unit: 'ms', better: 'lower', once: true, run: measureLatency },
+  query: { unit: 'requests/s', better: 'higher', once: true, run: measureQuery },
+  recovery_kill: { unit: 's', better: 'lower', once: true, run: measureKill },
+  recovery_broker: { unit: 's', better: 'lower', once: true, run: measureBroker },
+  replay: { ...rate(measureReplay), once: true },
+  memory: { unit: 'MiB', better: 'lower', run: measureMemory },
+  growth: { ...rate(measureGrowth), once: true },
+  soak: { unit: 'ms', better: 'lower', once: true, run: measureSoak },
 }

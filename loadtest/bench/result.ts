@@ -1,6 +1,6 @@
 /** The one object that a run of `bench` makes, from what its rounds measured. */
 import type { Detail, Measurement } from './measure.ts'
-import { type MeasureName, RATIOS, type RatioName } from './scenarios.ts'
+import { type MeasureName, type Quantity, RATIOS, type RatioName } from './scenarios.ts'
 import { pairedRatio, type Spread, significant, spreadOf } from './statistics.ts'
 
 /** Version of the object's form. */
@@ -81,7 +81,7 @@ export function resultOf(parts: ResultParts): BenchResult {
   }
   const ratios = {} as Record<RatioName, number | null>
   for (const [name, [above, below]] of Object.entries(RATIOS)) {
-    const ratio = pairedRatio(valuesOf(taken.get(above)), valuesOf(taken.get(below)))
+    const ratio = pairedRatio(valuesOf(taken, above), valuesOf(taken, below))
     ratios[name as RatioName] = ratio === null ? null : significant(ratio)
   }
   return {
@@ -107,8 +107,15 @@ export function resultOf(parts: ResultParts): BenchResult {
   }
 }
 
-const valuesOf = (taken: Taken | undefined): (number | null)[] =>
-  (taken?.rounds ?? []).map((measurement) => measurement?.value ?? null)
+/** A quantity round by round. */
+function valuesOf(taken: ReadonlyMap<MeasureName, Taken>, quantity: Quantity): (number | null)[] {
+  const [name, detail] = quantity.split('.') as [MeasureName, string | undefined]
+  return (taken.get(name)?.rounds ?? []).map((measurement) => {
+    if (measurement === null || detail === undefined) return measurement?.value ?? null
+    const value = measurement.details?.[detail]
+    return typeof value === 'number' ? value : null
+  })
+}
 
 function scenarioResult({ unit, better, rounds }: Taken): ScenarioResult | null {
   const made = rounds.filter((measurement) => measurement !== null)

@@ -20,6 +20,37 @@ export const SCENARIOS = {
   },
   hot: { summary: 'one account in every transfer', measures: ['throughput', 'hot'] },
   zipf: { summary: 'accounts by Zipf’s law, exponent 1', measures: ['throughput', 'zipf'] },
+  scale: {
+    summary: 'two and four processors, 64 partitions, four ledgers',
+    measures: ['throughput', 'two_processors', 'four_processors', 'partitions_64', 'four_ledgers'],
+  },
+  latency: {
+    summary: 'open-loop load at 10, 50 and 80 % of capacity: until committed, readable, visible over HTTP',
+    measures: ['throughput', 'latency'],
+  },
+  query: {
+    summary: 'GET /balance beside a bare Fastify route on Redis, GET /transactions, 10,000 connections',
+    measures: ['query'],
+  },
+  recovery: {
+    summary: 'how soon it goes on after SIGKILL and after a restart of the broker; catching up',
+    measures: ['throughput', 'recovery_kill', 'recovery_broker'],
+  },
+  replay: { summary: 'audit replay beside applying', measures: ['replay'] },
+  memory: {
+    summary: 'memory at full speed with a backlog, and time to start',
+    measures: ['throughput', 'memory'],
+  },
+  growth: {
+    summary: 'with --growth transactions stored, beside empty; bytes a transaction',
+    measures: ['growth'],
+    onlyByName: true,
+  },
+  soak: {
+    summary: '--soak-minutes at 70 % of capacity: rate, memory, latency, bloat by quarter',
+    measures: ['throughput', 'soak'],
+    onlyByName: true,
+  },
 } as const satisfies Record<string, ScenarioDefinition>
 
 export interface ScenarioDefinition {
@@ -32,7 +63,7 @@ export interface ScenarioDefinition {
 export type ScenarioName = keyof typeof SCENARIOS
 export type MeasureName = (typeof SCENARIOS)[ScenarioName]['measures'][number]
 
-/** Ratio → the measures above and below the line. */
+/** Ratio → what is above and below the line: a measure, or `measure.detail` of it. */
 export const RATIOS = {
   throughput_to_tpcb: ['throughput', 'tpcb'],
   throughput_to_limit: ['throughput', 'limit'],
@@ -41,8 +72,14 @@ export const RATIOS = {
   without_entries_to_tpcb: ['without_entries', 'tpcb'],
   hot_to_uniform: ['hot', 'throughput'],
   zipf_to_uniform: ['zipf', 'throughput'],
-} as const satisfies Record<string, readonly [MeasureName, MeasureName]>
+  two_to_one: ['two_processors', 'throughput'],
+  four_ledgers_to_one: ['four_ledgers', 'throughput'],
+  grown_to_empty: ['growth', 'growth.empty_per_s'],
+  query_to_bare: ['query', 'query.bare_per_s'],
+  replay_to_apply: ['replay', 'replay.apply_per_s'],
+} as const satisfies Record<string, readonly [Quantity, Quantity]>
 
+export type Quantity = MeasureName | `${MeasureName}.${string}`
 export type RatioName = keyof typeof RATIOS
 
 /** Every scenario that runs when none is named. */

@@ -40,6 +40,14 @@ export interface Engine {
 /** The name under which the engines' Postgres sessions show, so that only theirs are ended. */
 export const sessionNameOf = (configuration: Configuration): string => `faults ${configuration.ledger.name}`
 
+/** The services' addresses by their environment names. */
+export const addressesOf = ({ kafka, schemaRegistry, postgres, redis }: Configuration) => ({
+  KAFKA_BROKERS: kafka.brokers.join(','),
+  SCHEMA_REGISTRY_URL: schemaRegistry.url,
+  DATABASE_URL: postgres.url,
+  REDIS_URL: redis.url,
+})
+
 export interface EnginesOptions {
   readonly configuration: Configuration
   /** Another version's folder; this project's where absent. */
@@ -183,13 +191,7 @@ export class Engines {
 
   #environmentOf(slot: Slot | undefined): Environment {
     const { configuration } = this.#options
-    const direct = {
-      KAFKA_BROKERS: configuration.kafka.brokers.join(','),
-      SCHEMA_REGISTRY_URL: configuration.schemaRegistry.url,
-      DATABASE_URL: configuration.postgres.url,
-      REDIS_URL: configuration.redis.url,
-    }
-    const endpoints = slot?.endpoints(configuration) ?? direct
+    const endpoints = slot?.endpoints(configuration) ?? addressesOf(configuration)
     const databaseUrl = new URL(endpoints.DATABASE_URL!)
     // The address' own application name wins over the one that the engine sets.
     databaseUrl.searchParams.set('application_name', sessionNameOf(configuration))

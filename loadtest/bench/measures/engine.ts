@@ -11,18 +11,29 @@ import { checkExpectation, type Expectation } from '../../generator/expectation.
 import { publishReference, publishTransactions } from '../../generator/publish-run.ts'
 import type { Mix, RunPlan } from '../../generator/run.ts'
 import { planRun } from '../../generator/run-plan.ts'
-import { engineFigures, type ProcessFigures, processFigures } from '../engine-figures.ts'
+import {
+  engineFigures,
+  MemorySamples,
+  type ProcessFigures,
+  processFigures,
+  timeToReady,
+} from '../engine-figures.ts'
 import type { BenchLedger, Lab, LedgerOptions } from '../lab.ts'
 import type { Measurement } from '../measure.ts'
+import { significant } from '../statistics.ts'
 
 export interface EngineOptions extends LedgerOptions {
   readonly mix?: Mix
   readonly processors?: number
   /** Beside each other; each gets its share of the transfers. */
   readonly ledgers?: number
+  /** Looks at the ledgers when all is measured and right, before they are removed. */
+  readonly after?: (ledger: BenchLedger) => Promise<void>
 }
 
 const TIMEOUT_MS = 600_000
+/** Of what comes within seconds unless something is wrong. */
+const UNTIL_TIMEOUT_MS = 90_000
 const IDLE_TIMEOUT_MS = 60_000
 const LOOK_EVERY_MS = 25
 
@@ -35,13 +46,24 @@ export function measureEngine(lab: Lab, options: EngineOptions = {}): Promise<Me
     for (const ledger of made) {
       loads.push(await preload(lab, ledger, { transfers, mix: options.mix ?? 'plain' }))
     }
-    lab.progress(`applying ${transfers * ledgers} transfers`)
-    for (const { ledger } of loads) startEngine(ledger, processors)
-    const measured = await measure(lab, loads, processors)
-    for (const { ledger } of loads) await ledger.engines.stopAll()
+    const measured = await applyPreloaded(lab, loads, processors)
     for (const { ledger, expectation } of loads) await expectRight(ledger, expectation)
+    for (const { ledger } of loads) await options.after?.(ledger)
     return measured
   })
+}
+
+/** Runs the engine until what waits is applied and published. */
+export async function applyPreloaded(
+  lab: Lab,
+  loads: readonly Preloaded[],
+  processors = 1,
+): Promise<Measurement> {
+  lab.progress(`applying ${loads.reduce((sum, { transfers }) => sum + transfers, 0)} transfers`)
+  for (const { ledger } of loads) startEngine(ledger, processors)
+  const measured = await measure(lab, loads, processors)
+  for (const { ledger } of loads) await ledger.engines.stopAll()
+  return measured
 }
 
 export interface Preloaded {
@@ -109,7 +131,7 @@ export async function untilPublished(lab: Lab, ledger: BenchLedger): Promise<voi
 
 /** Looks until it holds. @throws OperatingError `bench_timeout` with what the processes said last */
 export async function until(lab: Lab, ledger: BenchLedger, holds: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + TIMEOUT_MS
+  const deadline = performance.now() + UNTIL_TIMEOUT_MS
   while (!(await holds())) {
     lab.signal.throwIfAborted()
     if (performance.now() > deadline || ledger.engines.endedByThemselves.length > 0) {
@@ -182,7 +204,8 @@ async function measure(lab: Lab, loads: readonly Preloaded[], processors: number
     at.applied >= before[place]!.applied + loads[place]!.transfers
   let begun: Seen | undefined
   let appliedAtMs: number | undefined
-  const rss = new Map<number, number>()
+  const memory = new MemorySamples()
+  const ready = timeToReady(loads[0]!.ledger.engines.running[0]!)
   const deadline = performance.now() + TIMEOUT_MS
   for (;;) {
     const looks = await Promise.all(loads.map(({ ledger }) => look(ledger)))
@@ -190,7 +213,7 @@ async function measure(lab: Lab, loads: readonly Preloaded[], processors: number
     const figures = loads.flatMap(({ ledger }) =>
       ledger.engines.running.map(({ pid }) => processFigures(pid)),
     )
-    for (const { pid, rssMib } of figures) rss.set(pid, Math.max(rss.get(pid) ?? 0, rssMib ?? 0))
+    memory.add(loads, figures, (looks[0]!.applied - before[0]!.applied) / loads[0]!.transfers)
     if (begun === undefined && isBegun(looks)) begun = { atMs, looks, figures }
     if (looks.some(isApplied)) appliedAtMs ??= atMs
     const isDone = looks.some((at, place) => isApplied(at, place) && at.published >= at.sequence)
@@ -202,7 +225,7 @@ async function measure(lab: Lab, loads: readonly Preloaded[], processors: number
         )
       }
       const end = { atMs, looks, figures }
-      return resultOf({ begun, end, appliedAtMs: appliedAtMs!, loads, rss })
+      return resultOf({ begun, end, appliedAtMs: appliedAtMs!, loads, memory, readySeconds: await ready })
     }
     if (atMs > deadline || loads.some(({ ledger }) => ledger.engines.endedByThemselves.length > 0)) {
       throw new OperatingError('bench_timeout', loads.map(({ ledger }) => lastWords(ledger)).join('\n'))
@@ -217,7 +240,8 @@ async function resultOf(of: {
   end: Seen
   appliedAtMs: number
   loads: readonly Preloaded[]
-  rss: ReadonlyMap<number, number>
+  memory: MemorySamples
+  readySeconds: number | null
 }): Promise<Measurement> {
   const { begun, end, loads } = of
   const sum = (seen: Seen, what: 'applied' | 'appliedAndPublished') =>
@@ -229,9 +253,10 @@ async function resultOf(of: {
   return {
     value: published / seconds,
     details: {
-      seconds,
-      applied_per_s: applied / Math.max(0.001, (of.appliedAtMs - begun.atMs) / 1_000),
-      rss_mib: Math.max(...of.rss.values()),
+      seconds: significant(seconds),
+      applied_per_s: significant(applied / Math.max(0.001, (of.appliedAtMs - begun.atMs) / 1_000)),
+      ready_s: of.readySeconds,
+      rss_mib: of.memory.summary(),
       ...(await engineFigures(processes, { begun, end, transfers: published })),
     },
   }
