@@ -141,7 +141,7 @@ export default {
     },
   ],
   options: {
-    exclude: { path: '^(coverage|\\.tallystream|k8s|docs)/' },
+    exclude: { path: '^(coverage|\\.tallystream|k8s|docs|loadtest/http)/' },
     doNotFollow: { path: 'node_modules' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },

@@ -32,6 +32,8 @@ export interface OpenLoopOptions {
   readonly records: Iterator<GeneratedRecord>
   readonly log: SentLog
   readonly signal: AbortSignal
+  /** Goes on where sending fails, as producers do: what was lost then is nobody's to count. */
+  readonly isPatient?: boolean
 }
 
 /** How many transfers are due by then. */
@@ -88,7 +90,7 @@ export class OpenLoop {
     try {
       log.place(first, await publisher.encoded(outgoing))
     } catch (error) {
-      this.#failure ??= error
+      if (this.#options.isPatient !== true) this.#failure ??= error
     }
   }
 }

@@ -64,6 +64,19 @@ describe('a result', () => {
   })
 })
 
+it('ratios to a detail of the same measurement, and the latencies of half load', () => {
+  const summary = { samples: 9, p50: 1, p99: 2, p999: 3, max: 4 }
+  const result = makeResult([
+    ['replay', takenOf([300, 500], { apply_per_s: 100 })],
+    [
+      'latency',
+      { unit: 'ms', better: 'lower', rounds: [{ value: 1, details: { committed: summary, visible: null } }] },
+    ],
+  ])
+  expect(result.ratios.replay_to_apply).toBe(4)
+  expect(result.latency_ms).toEqual({ committed: { p50: 1, p99: 2, p999: 3 }, readable: null, visible: null })
+})
+
 describe('comparing', () => {
   const run = (rates: readonly number[], tpcb: readonly number[], commit = 'abc') =>
     makeResult(

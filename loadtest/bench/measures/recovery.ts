@@ -142,6 +142,7 @@ const underLoad = (
       records: plan.records()[Symbol.iterator](),
       log: new SentLog(),
       signal: ended.signal,
+      isPatient: true,
     })
     const loading = loop.run(ratePerSecond, LOAD_SECONDS).catch((error: unknown) => {
       if (!ended.signal.aborted) throw error
