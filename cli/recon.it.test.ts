@@ -8,9 +8,11 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { startApi } from '#api/server.ts'
 import { accountValue, transactionValue } from '#connectors/ingest/wire.ts'
+import { transactionKey } from '#domain/transactions/canonical.ts'
 import { accountChange, transactionCommand } from '#domain/transactions/testing/fixtures.ts'
 import { commandEnvironment, freshLedgerName, testConfiguration } from '#infra/local/test-names.ts'
 import { createLogger } from '#platform/observability/logger.ts'
+import { Tracer } from '#processors/auditing-trace.ts'
 import { PipelineFixture } from '#processors/testing/pipeline-fixture.ts'
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url))
@@ -65,18 +67,24 @@ interface Report {
   accounts: { proof: object }[]
 }
 
+type Matches = { ledger: { provenance: string }[] }[]
+
 interface Breaks {
   breaks: { break_id: string; kind: string; side: string; amount: string; status: string }[]
 }
 
-/** The open breaks once they are as expected: the reconciler reads a moment later. */
-async function breaksWhen(isSo: (breaks: Breaks['breaks']) => boolean): Promise<Breaks['breaks']> {
+/** Waits until the open breaks are of these sides, in this order: the reconciler reads a moment later. */
+async function breaksOf(...sides: readonly string[]): Promise<Breaks['breaks']> {
   const deadline = performance.now() + 60_000
   for (;;) {
-    const { breaks } = await run<Breaks>(['recon', 'breaks', 'bank'])
-    if (isSo(breaks) || performance.now() > deadline) return breaks
+    const rows = await fixture.ledger.rows(
+      `select side from recon_breaks where status <> 'closed' order by break_id`,
+    )
+    if (JSON.stringify(rows) === JSON.stringify(sides.map((side) => ({ side })))) break
+    if (performance.now() > deadline) expect(rows).toEqual(sides)
     await sleep(100)
   }
+  return (await run<Breaks>(['recon', 'breaks', 'bank'])).breaks
 }
 
 it('from a pair and a statement to a break that two people resolve', async () => {
@@ -90,7 +98,7 @@ it('from a pair and a statement to a break that two people resolve', async () =>
   })
 
   // The entries have been seen before the statement comes.
-  await breaksWhen((breaks) => breaks.length === 2)
+  await breaksOf('ledger', 'ledger')
   const statement = [
     ':20:X',
     ':25:DE0212030000',
@@ -106,7 +114,7 @@ it('from a pair and a statement to a break that two people resolve', async () =>
   const imported = await run(['statements', 'import', 'day.sta', '--actor', 'ann'])
   expect(imported).toMatchObject([{ format: 'MT940', published: 3, statements: [{ lines: 2, proof: 'ok' }] }])
 
-  const open = await breaksWhen((breaks) => breaks.some(({ side }) => side === 'bank'))
+  const open = await breaksOf('bank', 'ledger')
   expect(open.map(({ side, kind, amount }) => [side, kind, amount])).toEqual([
     ['bank', 'fee', '6.50'],
     ['ledger', 'fee', '7.00'],
@@ -145,6 +153,16 @@ it('from a pair and a statement to a break that two people resolve', async () =>
   })
   await run(['recon', 'show', 'bank', 'nobody'], 1)
 
+  // From the entry to the bank's line, its file and its place on the topic; and from the line back to the record that brought the entry.
+  const tracer = new Tracer(testConfiguration('', { LEDGER: ledger }))
+  const traced = await tracer.transaction(transactionKey('bank', 't1')).finally(() => tracer.close())
+  const [made] = traced!.reconciliation[0]!.matches
+  expect(made).toMatchObject({ pass: 'reference:endToEndId', score: 1000 })
+  const [line] = made!.bank
+  expect(line!.provenance).toMatch(/day\.sta:\d+, SHA-256 [0-9a-f]{64}, .*, statements:0:\d+$/)
+  const { matches } = await run<{ matches: Matches }>(['recon', 'show', 'bank', line!.id])
+  expect(matches[0]!.ledger[0]!.provenance).toMatch(/^entry [\d.]+ of bank\/t1, transactions:0:\d+$/)
+
   // What the engine matched is parted, and one side of it written off.
   const ids = await fixture.ledger.rows(
     'select id, ledger_ids[1] as entry from recon_matches where ended_version is null',
@@ -156,7 +174,7 @@ it('from a pair and a statement to a break that two people resolve', async () =>
   const writeOff = ['--write-off', 'losses', '--reason', 'never came', '--actor', 'ann']
   await run(['recon', 'propose', 'bank', parted, ...writeOff])
   await run(['recon', 'approve', 'bank', parted, '--actor', 'bob'])
-  expect(await breaksWhen((breaks) => breaks.length === 1)).toMatchObject([{ side: 'bank', amount: '12.50' }])
+  expect(await breaksOf('bank')).toMatchObject([{ side: 'bank', amount: '12.50' }])
 
   // The day: 19.50 in the ledger less 12.50 written off, 19.00 at the bank of which 12.50 is open; the rest was decided by people.
   const out = join(folder, 'report.html')

@@ -11,6 +11,7 @@ import { partitionOfKey } from '#platform/kafka/partitioner.ts'
 import { RangeReader } from '#platform/kafka/range-reader.ts'
 import { openStorage } from '#platform/object-storage/open-storage.ts'
 import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
+import { type EntryStory, readEntryStories } from '#platform/postgres/reconciliation/queries.ts'
 import { readBatchPayload } from '#platform/postgres/queries/read-batch-payload.ts'
 import {
   readTransaction,
@@ -89,6 +90,8 @@ export interface TransactionTrace {
   readonly reversed: readonly { readonly posting: number; readonly amountMinor: bigint }[]
   /** Captures, voids and reversals of it. */
   readonly related: readonly RelatedTransaction[]
+  /** What reconciliation knows of its entries: with what they were matched, and their breaks. */
+  readonly reconciliation: readonly EntryStory[]
 }
 
 const STATEMENT_TIMEOUT_MS = 60_000
@@ -99,6 +102,10 @@ interface ProcessedValue extends Record<string, unknown> {
   readonly rules: readonly Readonly<Record<string, unknown>>[]
   readonly reserved: readonly Readonly<Record<string, unknown>>[]
 }
+
+/** Names of a decision's entries, as on the topic `ledger.entries`. */
+const entriesOf = ({ sequence, index, postings }: StoredDecision): string[] =>
+  postings.flatMap((_posting, at) => [0, 1].map((side) => `${sequence}.${index}.${2 * at + side}`))
 
 /** Traces of one ledger. Close it. All of it throws UnreachableError where a service doesn't answer. */
 export class Tracer {
@@ -163,6 +170,7 @@ export class Tracer {
       hold,
       reversed: [...reversedMinor].map(([posting, amountMinor]) => ({ posting, amountMinor })),
       related: await readRelated(this.pool, key, decisions[0]!.sequence),
+      reconciliation: await readEntryStories(this.pool, decisions.flatMap(entriesOf)),
     }
   }
 

@@ -270,6 +270,8 @@ export class PairState {
     const found = this.#matcher.find(id)
     if (found === null) return
     const state = this.#breaks.get(id) ?? null
+    // By far the most: matched at once, and never a break.
+    if (state === null && (found.match !== null || found.isTaken)) return
     if (found.isTaken) {
       const ending = { by: 'cleared', why: 'resolved through another break' } as const
       this.#record(id, observeBreak(state, { ending }, nowMs))

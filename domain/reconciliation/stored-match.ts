@@ -19,7 +19,19 @@ const idOf = (pass: string, ledger: readonly string[], bank: readonly string[]):
     .digest('hex')
     .slice(0, 32)
 
-export function storedMatch({ pass, score, ledger, bank, differenceMinor, because }: Match): StoredMatch {
+/** Asked for several times a match; the id is a hash. */
+const made = new WeakMap<Match, StoredMatch>()
+
+/** The same object whenever it is asked for. */
+export function storedMatch(match: Match): StoredMatch {
+  const known = made.get(match)
+  if (known !== undefined) return known
+  const stored = store(match)
+  made.set(match, stored)
+  return stored
+}
+
+function store({ pass, score, ledger, bank, differenceMinor, because }: Match): StoredMatch {
   const ledgerIds = ledger.map(({ id }) => id)
   const bankIds = bank.map(({ id }) => id)
   const id = idOf(pass, ledgerIds, bankIds)

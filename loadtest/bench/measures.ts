@@ -4,6 +4,7 @@ import { engineWith } from './measures/engine.ts'
 import { measureGrowth } from './measures/growth.ts'
 import { measureLatency } from './measures/latency.ts'
 import { measureLimit } from './measures/limit.ts'
+import { measureMatching } from './measures/matching.ts'
 import { measureMemory } from './measures/memory.ts'
 import { measureNaive } from './measures/naive.ts'
 import { measureQuery } from './measures/query.ts'
@@ -23,6 +24,7 @@ export const MEASURES: Readonly<Record<MeasureName, Measure>> = {
   naive: rate(measureNaive(8)),
   naive_one: rate(measureNaive(1)),
   hot: rate(engineWith({ mix: 'hot' })),
+  matching: { unit: 'items/s', better: 'higher', once: true, run: measureMatching },
   zipf: rate(engineWith({ mix: 'zipf' })),
   two_processors: rate(engineWith({ processors: 2 })),
   four_processors: { ...rate(engineWith({ processors: 4 })), once: true },

@@ -51,6 +51,12 @@ export const SCENARIOS = {
     measures: ['throughput', 'soak'],
     onlyByName: true,
   },
+  matching: {
+    summary:
+      'as many statement lines on the topic as entries of a nostro account, until every match is committed',
+    measures: ['matching'],
+    onlyByName: true,
+  },
 } as const satisfies Record<string, ScenarioDefinition>
 
 export interface ScenarioDefinition {

@@ -62,8 +62,9 @@ export interface PairRunnerOptions {
 }
 
 /** Records and batches that one portion takes in at most: a commit takes well under a second. */
-const RECORDS_MAX = 2_000
-const BATCHES_MAX = 20n
+const RECORDS_MAX = 5_000
+/** Of the ledger: as many batches as bring about as many entries, so that neither side runs ahead and opens breaks for nothing. */
+const BATCHES = { first: 20n, max: 2_000n }
 const DAY_MS = 86_400_000
 /** Figures look at all that is open. */
 const FIGURES_EVERY_MS = 5_000
@@ -75,6 +76,8 @@ interface Loaded {
   readonly accounts: ReadonlySet<string>
   version: bigint
   ledgerSequence: bigint
+  /** Batches of the next portion. */
+  batches: bigint
   statements: bigint | null
   commands: bigint | null
   day: number
@@ -155,6 +158,7 @@ export class PairRunner {
       accounts: new Set(settings.accounts.values()),
       version: row.version,
       ledgerSequence: row.ledgerSequence,
+      batches: BATCHES.first,
       statements: await store.position(row.pair, topics.statements, 0),
       commands: await store.position(row.pair, topics.commands, 0),
       day: -1,
@@ -176,7 +180,7 @@ export class PairRunner {
     const { store, readPostings, readStatements, readCommands } = this.#options
     const { pair } = loaded.row
     const head = await store.head()
-    const farthest = loaded.ledgerSequence + BATCHES_MAX
+    const farthest = loaded.ledgerSequence + loaded.batches
     const upTo = head.sequence < farthest ? head.sequence : farthest
     const statements = await readStatements(loaded.statements, RECORDS_MAX)
     const commands = await readCommands(loaded.commands, RECORDS_MAX)
@@ -184,6 +188,7 @@ export class PairRunner {
       upTo > loaded.ledgerSequence
         ? await readPostings({ after: loaded.ledgerSequence, upTo }, [...loaded.accounts])
         : []
+    loaded.batches = nextBatches(loaded.batches, postings.length)
     const positions = [statements.position, commands.position].filter((position) => position !== null)
     const day = Math.floor(head.tickMs / DAY_MS)
     const isIdle = positions.length === 0 && upTo <= loaded.ledgerSequence && day === loaded.day
@@ -238,7 +243,7 @@ export class PairRunner {
       const taken =
         'unreadable' in value
           ? { items: [], statement: null, refusal: value.unreadable }
-          : takeRecord(value, settings)
+          : takeRecord({ value, topic, partition, offset }, settings)
       portion.items.push(...taken.items)
       if (taken.statement !== null) portion.statements.push(taken.statement)
       if (taken.refusal !== null) portion.refused.push({ topic, partition, offset, reason: taken.refusal })
@@ -258,6 +263,13 @@ export class PairRunner {
     }
     return portion
   }
+}
+
+/** Fewer where they brought too many entries, more where they brought few: most batches have none of the pair's accounts. */
+function nextBatches(batches: bigint, postings: number): bigint {
+  if (postings > RECORDS_MAX) return batches > 1n ? batches / 2n : 1n
+  if (postings > RECORDS_MAX / 2) return batches
+  return batches * 2n > BATCHES.max ? BATCHES.max : batches * 2n
 }
 
 /** An id that can be stored and found again. */

@@ -20,8 +20,19 @@ const NOTHING: TakenRecord = { items: [], statement: null, refusal: null }
 
 const refuse = (refusal: string): TakenRecord => ({ ...NOTHING, refusal })
 
+/** A record and where it stands. */
+export interface PlacedRecord {
+  readonly value: StatementValue
+  readonly topic: string
+  readonly partition: number
+  readonly offset: bigint
+}
+
 /** What a record is to a pair. */
-export function takeRecord(value: StatementValue, settings: PairSettings): TakenRecord {
+export function takeRecord(
+  { value, topic, partition, offset }: PlacedRecord,
+  settings: PairSettings,
+): TakenRecord {
   const account = settings.accounts.get(value.account)
   if (account === undefined) return NOTHING
   if (!settings.takeReports && /^(camt\.05[24]|MT942)/.test(value.format)) return NOTHING
@@ -38,7 +49,7 @@ export function takeRecord(value: StatementValue, settings: PairSettings): Taken
       account,
       currency: value.currency,
       date: value.date,
-      provenance: `${value.file}:${line.line}, SHA-256 ${value.fileHash}, statement ${value.statementKey}, line ${value.ordinal}`,
+      provenance: `${value.file}:${line.line}, SHA-256 ${value.fileHash}, statement ${value.statementKey}, line ${value.ordinal}, ${topic}:${partition}:${offset}`,
     },
     settings.expandLines,
   )

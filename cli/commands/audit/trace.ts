@@ -7,6 +7,7 @@ import { choice } from '#cli/options.ts'
 import { ConfigurationError, OperatingError } from '#platform/errors.ts'
 import { type AccountDetails, readAccount } from '#platform/postgres/queries/read-account.ts'
 import { type LedgerEntry, readEntries } from '#platform/postgres/queries/read-entries.ts'
+import type { EntryStory } from '#platform/postgres/reconciliation/queries.ts'
 import { readBatch, type TransactionName } from '#platform/postgres/queries/trace.ts'
 import { type TracedDecision, Tracer, type TransactionTrace } from '#processors/auditing-trace.ts'
 
@@ -80,7 +81,7 @@ async function ofEntry(tracer: Tracer, subject: string): Promise<TransactionName
 }
 
 function transactionText(traced: TransactionTrace): string {
-  const { transaction, decisions, hold, reversed, related } = traced
+  const { transaction, decisions, hold, reversed, related, reconciliation } = traced
   return [
     `${transaction.kind} ${transaction.id} of ${transaction.source}, occurred ${transaction.occurredAt.toISOString()}${transaction.card === null ? '' : `, card ${transaction.card}`}`,
     ...(transaction.parent === null
@@ -97,6 +98,7 @@ function transactionText(traced: TransactionTrace): string {
       ({ kind, id, source, status, sequence, index }) =>
         `  followed by ${kind} ${id} of ${source}: ${status} (${sequence}.${index})`,
     ),
+    ...reconciliation.flatMap(reconciledLines),
   ].join('\n')
 }
 
@@ -125,6 +127,22 @@ function decisionLines({ decision, input, batch, rules, reserved, outputs }: Tra
         ? `    output ${topic} ${key}: not found`
         : `    output ${topic}:${found.partition}:${found.offset} ${key}`,
     ),
+  ]
+}
+
+/** The other side's lines with their file and place, and who decided where a person did. */
+function reconciledLines({ pair, id, matches, break: row, events }: EntryStory): string[] {
+  const last = events.findLast(({ type }) => type === 'closed')
+  const byPeople = last?.type === 'closed' && last.ending.by === 'resolution' ? last.ending : null
+  return [
+    `  ${id} in pair ${pair}${row === null ? '' : `: break ${row.kind}, ${row.status}`}`,
+    ...matches.map(
+      ({ pass, score, ended, bank }) =>
+        `    ${ended ? 'was matched' : 'matched'} by ${pass} (score ${score}) with ${bank.map((line) => `${line.id}, ${line.provenance}`).join('; ')}`,
+    ),
+    ...(byPeople === null
+      ? []
+      : [`    ${byPeople.resolution.kind}: proposed by ${byPeople.maker}, approved by ${byPeople.checker}`]),
   ]
 }
 

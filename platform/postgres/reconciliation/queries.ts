@@ -150,3 +150,23 @@ export async function readStandingMatch(
   )
   return rows[0] ?? null
 }
+
+/** An entry of the ledger as reconciliation knows it. */
+export interface EntryStory extends ItemStory {
+  readonly pair: string
+  readonly id: string
+}
+
+/** What reconciliation knows of entries (as `sequence.index.entry`), in every pair. */
+export async function readEntryStories(pool: ReadPool, entries: readonly string[]): Promise<EntryStory[]> {
+  const found = await pool.query<{ pair: string; id: string }>(
+    {
+      text: `select pair, i.id from recon_pairs p join recon_items i using (pair)
+        where i.id = any($1::text[]) order by pair, i.id`,
+    },
+    [entries.map((entry) => `ledger:${entry}`)],
+  )
+  const stories: EntryStory[] = []
+  for (const { pair, id } of found) stories.push({ pair, id, ...(await readItemStory(pool, pair, id)) })
+  return stories
+}

@@ -11,7 +11,7 @@ import { IncidentError, OperatingError } from '#platform/errors.ts'
 import { asOperatingError } from '#platform/postgres/postgres-errors.ts'
 import { inTransaction } from '#platform/postgres/transaction.ts'
 import { RESULTS_PART } from './results.ts'
-import { itemOf, jsonOf, statementJson, statementOf } from './rows.ts'
+import { itemJson, itemOf, jsonOf, statementJson, statementOf } from './rows.ts'
 
 export interface PairRow {
   readonly pair: string
@@ -176,7 +176,7 @@ export class ReconciliationStore {
       await query(
         `insert into recon_items (pair, id, item, version)
          select $1, id, item::jsonb, $4 from unnest($2::text[], $3::text[]) as i (id, item)`,
-        [pair, delta.items.map(({ id }) => id), delta.items.map(jsonOf), version],
+        [pair, delta.items.map(({ id }) => id), delta.items.map(itemJson), version],
       )
       await query(
         `insert into recon_statements (pair, key, statement, version)
