@@ -78,9 +78,9 @@ async function breaksOf(...sides: readonly string[]): Promise<Breaks['breaks']> 
   const deadline = performance.now() + 60_000
   for (;;) {
     const rows = await fixture.ledger.rows(
-      `select side from recon_breaks where status <> 'closed' order by break_id`,
+      `select side, break_id, status from recon_breaks where status <> 'closed' order by break_id`,
     )
-    if (JSON.stringify(rows) === JSON.stringify(sides.map((side) => ({ side })))) break
+    if (rows.map((row) => (row as { side: string }).side).join() === sides.join()) break
     if (performance.now() > deadline) expect(rows).toEqual(sides)
     await sleep(100)
   }

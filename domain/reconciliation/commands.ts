@@ -12,8 +12,6 @@ export interface PairCommand {
   readonly subject: string
   /** null = it can't be read. */
   readonly command: BreakCommand | null
-  /** When it was asked for, ms since 1970. */
-  readonly occurredAtMs: number
 }
 
 /**

@@ -57,7 +57,7 @@ export class Hands {
   }
 
   /** The transaction that an approval leads to; null where it leads to none. */
-  writeOffOf(asked: PairCommand, state: BreakState | null): WriteOff | CommandRefusal | null {
+  writeOffOf(asked: PairCommand, state: BreakState | null, nowMs: number): WriteOff | CommandRefusal | null {
     if (state?.status !== 'proposed' || state.proposal?.maker === asked.command?.actor) return null
     const resolution = state.proposal?.resolution
     if (resolution?.kind !== 'write_off') return null
@@ -66,7 +66,7 @@ export class Hands {
     const written = writeOffOf({
       pair: asked.pair,
       commandId: asked.id,
-      occurredAtMs: asked.occurredAtMs,
+      nowMs,
       resolution,
       items: ids.map((id) => this.#matcher.find(id)!.item),
       accounts: this.#accounts,

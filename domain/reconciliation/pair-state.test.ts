@@ -22,7 +22,7 @@ const none: PairInput = { items: [], statements: [], commands: [], nowMs: nowOf(
 let commands = 0
 const commandOf = (subject: string, command: BreakCommand) => {
   commands += 1
-  return { id: `c${commands}`, pair: 'p', subject, command, occurredAtMs: 1_000 }
+  return { id: `c${commands}`, pair: 'p', subject, command }
 }
 const breaksOf = ({ breaks }: PairDelta) => breaks.map(({ id, event }) => `${id} ${event.type}`)
 const statusOf = (state: PairState) =>

@@ -328,7 +328,7 @@ export class PairState {
     const opening = isUnmatch ? this.#hands.dispute(subject, before, command.resolution, nowMs) : []
     if (opening === null) return 'match_unknown'
     const state = opening.reduce<BreakState | null>(evolveBreak, before)
-    const writeOff = command.type === 'approve' ? this.#hands.writeOffOf(asked, state) : null
+    const writeOff = command.type === 'approve' ? this.#hands.writeOffOf(asked, state, nowMs) : null
     if (typeof writeOff === 'string') return writeOff
     const decision = decideBreak(state, command, nowMs, writeOff)
     if ('refusal' in decision) return decision.refusal

@@ -29,10 +29,10 @@ class Pair {
   }
 
   /** @returns why it had no effect; null = it had */
-  ask(subject: string, command: BreakCommand, occurredAtMs = 7) {
+  ask(subject: string, command: BreakCommand) {
     this.#commands += 1
     const id = `c${this.#commands}`
-    return this.take({ commands: [{ id, pair: 'p', subject, command, occurredAtMs }] }).commands[0]!.refusal
+    return this.take({ commands: [{ id, pair: 'p', subject, command }] }).commands[0]!.refusal
   }
 
   propose(subject: string, resolution: Resolution, actor = 'ann') {
@@ -81,7 +81,7 @@ describe('a write-off', () => {
     const command = writeOffCommand(pending!.writeOff, { ...pending!, pair: 'p' })
     expect(command).toMatchObject({
       source: 'reconciliation',
-      occurredAt: 7,
+      occurredAt: none.nowMs,
       // 0.50 less arrived than the ledger says: a loss.
       postings: [{ debit: 'fees', credit: 'nostro', amount: 50n, currency: 'EUR' }],
       actor: 'bob',

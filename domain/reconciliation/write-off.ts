@@ -21,8 +21,8 @@ export interface WriteOffRequest {
   readonly pair: string
   /** Of the approval: it counts once, and so does the transaction. */
   readonly commandId: string
-  /** When it was approved, ms since 1970. */
-  readonly occurredAtMs: number
+  /** The ledger's own time: what a person's clock says may be in its future, and is refused then. */
+  readonly nowMs: number
   readonly resolution: Extract<Resolution, { kind: 'write_off' }>
   /** What the resolution names. */
   readonly items: readonly MatchItem[]
@@ -32,7 +32,7 @@ export interface WriteOffRequest {
 
 /** What is to be posted, or why it can't be. A debit of the pair's account is money that came in. */
 export function writeOffOf(request: WriteOffRequest): WriteOff | { readonly refusal: WriteOffRefusal } {
-  const { pair, commandId, occurredAtMs, resolution, items, accounts } = request
+  const { pair, commandId, nowMs, resolution, items, accounts } = request
   const { account, currency } = items[0]!
   if (items.some((item) => item.account !== account || item.currency !== currency)) {
     return { refusal: 'accounts_differ' }
@@ -51,7 +51,7 @@ export function writeOffOf(request: WriteOffRequest): WriteOff | { readonly refu
     credit,
     amountMinor,
     currency,
-    occurredAtMs,
+    occurredAtMs: nowMs,
   }
 }
 

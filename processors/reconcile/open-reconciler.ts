@@ -124,6 +124,7 @@ function writeOffsOf({ configuration, kafka, contracts, pool, onClose }: OpenRec
         })),
       )
     },
+    readPostings: (range, accounts) => readLedgerPostings(pool, range, accounts),
     readDecisions: (keys, upTo) => readWriteOffDecisions(pool, keys, upTo),
   })
 }

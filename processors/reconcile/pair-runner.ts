@@ -181,7 +181,7 @@ export class PairRunner {
     const { pair } = loaded.row
     const head = await store.head()
     const farthest = loaded.ledgerSequence + loaded.batches
-    const upTo = head.sequence < farthest ? head.sequence : farthest
+    const upTo = smaller(head.sequence, farthest)
     const statements = await readStatements(loaded.statements, RECORDS_MAX)
     const commands = await readCommands(loaded.commands, RECORDS_MAX)
     const postings =
@@ -197,13 +197,7 @@ export class PairRunner {
     for (const posting of postings) portion.items.push(...itemsOfPosting(posting, loaded.accounts))
     const pending = loaded.state.writeOffs()
     if (pending.length > 0) {
-      portion.postings.push(
-        ...(await this.#options.writeOffs.outcomes(pair, pending, {
-          upTo,
-          postings,
-          accounts: loaded.accounts,
-        })),
-      )
+      portion.postings.push(...(await this.#options.writeOffs.outcomes(pending, upTo, loaded.accounts)))
     }
     const delta = withOwed(loaded.state.apply({ ...portion, nowMs: head.tickMs }), loaded.owed)
     if (positions.length === 0 && isEmpty(delta)) {
@@ -255,11 +249,8 @@ export class PairRunner {
         continue
       }
       const { id, pair, subject } = value
-      const occurredAtMs = Number(value.occurredAt)
-      const command = Number.isSafeInteger(occurredAtMs)
-        ? parseBreakCommand(value.kind, value.body, value.actor)
-        : null
-      portion.commands.push({ id, pair, subject, command, occurredAtMs })
+      const command = parseBreakCommand(value.kind, value.body, value.actor)
+      portion.commands.push({ id, pair, subject, command })
     }
     return portion
   }
@@ -268,8 +259,13 @@ export class PairRunner {
 /** Fewer where they brought too many entries, more where they brought few: most batches have none of the pair's accounts. */
 function nextBatches(batches: bigint, postings: number): bigint {
   if (postings > RECORDS_MAX) return batches > 1n ? batches / 2n : 1n
-  if (postings > RECORDS_MAX / 2) return batches
-  return batches * 2n > BATCHES.max ? BATCHES.max : batches * 2n
+  return postings > RECORDS_MAX / 2 ? batches : smaller(batches * 2n, BATCHES.max)
+}
+
+/** Math.min knows no bigint. */
+function smaller(left: bigint, right: bigint): bigint {
+  if (left < right) return left
+  return right
 }
 
 /** An id that can be stored and found again. */

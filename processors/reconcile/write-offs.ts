@@ -2,9 +2,10 @@
  * Write-offs through the ledger: their transactions go to the topic `transactions` like everybody else's, and what the ledger decided
  * about them comes back with its batches. Sending one again is harmless: the same id and content is a duplicate.
  */
+import type { WriteOff } from '#domain/breaks/break-life.ts'
 import type { PendingWriteOff, PostingOutcome } from '#domain/reconciliation/pair-state.ts'
 import { WRITE_OFF_SOURCE, writeOffCommand } from '#domain/reconciliation/write-off.ts'
-import { contentHash, transactionKey } from '#domain/transactions/canonical.ts'
+import { transactionKey } from '#domain/transactions/canonical.ts'
 import type { TransactionCommand } from '#domain/transactions/command.ts'
 import type { LedgerPosting } from '#platform/postgres/reconciliation/ledger-postings.ts'
 import type { WriteOffDecision } from '#platform/postgres/reconciliation/write-off-decisions.ts'
@@ -13,6 +14,11 @@ import { itemsOfPosting } from './ledger-items.ts'
 export interface WriteOffsOptions {
   /** Resolves once the brokers have them. @throws OperatingError */
   readonly publish: (commands: readonly TransactionCommand[]) => Promise<void>
+  /** Postings of some batches on accounts of the pair. */
+  readonly readPostings: (
+    range: { readonly after: bigint; readonly upTo: bigint },
+    accounts: readonly string[],
+  ) => Promise<LedgerPosting[]>
   /** What the ledger decided up to a batch, newest last. */
   readonly readDecisions: (keys: readonly string[], upTo: bigint) => Promise<WriteOffDecision[]>
 }
@@ -33,38 +39,51 @@ export class WriteOffs {
   }
 
   /**
-   * What became of them in a stretch of the ledger.
-   * @param stretch its end, and its postings: an applied write-off is among them
+   * What became of them up to a batch of the ledger.
+   * @param accounts of the pair
    */
   async outcomes(
-    pair: string,
     writeOffs: readonly PendingWriteOff[],
-    stretch: {
-      readonly upTo: bigint
-      readonly postings: readonly LedgerPosting[]
-      readonly accounts: ReadonlySet<string>
-    },
+    upTo: bigint,
+    accounts: ReadonlySet<string>,
   ): Promise<PostingOutcome[]> {
     const byKey = new Map(
       writeOffs.map((one) => [transactionKey(WRITE_OFF_SOURCE, one.writeOff.transactionId), one]),
     )
-    const decisions = await this.#options.readDecisions([...byKey.keys()], stretch.upTo)
-    return decisions.flatMap(({ key, content, status, reason }): PostingOutcome[] => {
-      const one = byKey.get(key)!
-      const { transactionId } = one.writeOff
-      if (content !== contentHash(commandOf(pair, one))) {
-        return [{ transactionId, outcome: { refused: 'id_conflict' } }]
-      }
-      if (REFUSED.has(status)) return [{ transactionId, outcome: { refused: reason ?? status } }]
-      if (status !== 'applied') return []
-      const entries = stretch.postings
-        .filter((posting) => posting.source === WRITE_OFF_SOURCE && posting.transactionId === transactionId)
-        .flatMap((posting) => itemsOfPosting(posting, stretch.accounts))
-        .map(({ id }) => id)
-      return [{ transactionId, outcome: { entries } }]
-    })
+    const outcomes: PostingOutcome[] = []
+    for (const { key, status, reason, sequence } of await this.#options.readDecisions(
+      [...byKey.keys()],
+      upTo,
+    )) {
+      const { writeOff } = byKey.get(key)!
+      const { transactionId } = writeOff
+      if (REFUSED.has(status)) outcomes.push({ transactionId, outcome: { refused: reason ?? status } })
+      if (status !== 'applied') continue
+      const entries = await this.#entriesOf(writeOff, sequence, accounts)
+      // Nobody else makes such ids by chance; whoever did moved other money.
+      const outcome = entries.length === 1 ? { entries } : { refused: 'id_conflict' }
+      outcomes.push({ transactionId, outcome })
+    }
+    return outcomes
+  }
+
+  /** The pair's items of a write-off that was applied. */
+  async #entriesOf(
+    { transactionId, debit, credit, amountMinor, currency }: WriteOff,
+    sequence: bigint,
+    accounts: ReadonlySet<string>,
+  ): Promise<string[]> {
+    const postings = await this.#options.readPostings({ after: sequence - 1n, upTo: sequence }, [...accounts])
+    return postings
+      .filter((posting) => posting.source === WRITE_OFF_SOURCE && posting.transactionId === transactionId)
+      .filter((posting) => posting.debit === debit && posting.credit === credit)
+      .flatMap((posting) => itemsOfPosting(posting, accounts))
+      .filter((item) => item.currency === currency && String(abs(item.amountMinor)) === amountMinor)
+      .map(({ id }) => id)
   }
 }
+
+const abs = (minor: bigint): bigint => (minor < 0n ? -minor : minor)
 
 const commandOf = (pair: string, { writeOff, maker, checker, reason }: PendingWriteOff) =>
   writeOffCommand(writeOff, { pair, maker, checker, reason })

@@ -7,14 +7,14 @@ import { reasonWord, statusWord } from '#platform/postgres/queries/codes.ts'
 export interface WriteOffDecision {
   /** As in domain/transactions/canonical.ts: 32 hex digits. */
   readonly key: string
-  /** Hash of the content that took the id. */
-  readonly content: string
   readonly status: TransactionStatus
   readonly reason: string | null
+  /** Of the batch. */
+  readonly sequence: bigint
 }
 
 // The decision that took the id, and later ones about it (a review, an expiry); duplicates are none.
-const READ = `select replace(i.key::text, '-', '') as key, replace(i.content::text, '-', '') as content, d.status, d.reason
+const READ = `select replace(i.key::text, '-', '') as key, d.status, d.reason, d.sequence
 from transaction_ids i cross join lateral (
   select status, reason, sequence, index from transactions t
     where t.sequence = i.sequence and t.index = i.index and t.recorded_at = i.recorded_at
@@ -31,9 +31,9 @@ export async function readWriteOffDecisions(
   try {
     const { rows } = await pool.query<{
       key: string
-      content: string
       status: number
       reason: number | null
+      sequence: bigint
     }>({ name: 'recon-write-off-decisions', text: READ, values: [keys, upTo] })
     return rows.map(({ status, reason, ...row }) => ({
       ...row,
