@@ -5,6 +5,7 @@ import { subjectsOf, wholeOf } from '#domain/ledger/fraud.ts'
 import { readFrames } from '#domain/ledger/batch-record.ts'
 import { partyNamesOf } from '#domain/ledger/needs.ts'
 import type { Posting, TransactionCommand } from '#domain/transactions/command.ts'
+import { transactionKey } from '#domain/transactions/canonical.ts'
 import { OperatingError } from '#platform/errors.ts'
 import type { ReadPool } from '#platform/postgres/pool.ts'
 import { listRules } from '#platform/postgres/queries/list-rules.ts'
@@ -14,6 +15,7 @@ import { schemaOf } from '#platform/schema-registry/contracts.ts'
 import type { SchemaRegistry } from '#platform/schema-registry/registry.ts'
 import { AvroDecoder, writerIdOf } from '#platform/schema-registry/serde.ts'
 import { TOPICS } from '#schemas/topics.ts'
+import { readLabels, type StoredLabel } from '#platform/postgres/queries/read-labels.ts'
 import { tableBatches } from './audit/table-batches.ts'
 import { Backtest, type BacktestResult, type DecidedPayment } from './fraud/backtest.ts'
 
@@ -66,6 +68,7 @@ export async function backtestLedger(
   )
   const backtest = new Backtest(options.candidate, (ruleId) => singles.has(ruleId))
   const source = tableBatches(pool)
+  const labels = new LabelCursor(await readLabels(pool))
   let expected = 1n
   for await (const headers of source.headers(0n, ends.sequence)) {
     for (const { sequence } of headers) {
@@ -81,7 +84,8 @@ export async function backtestLedger(
         .map(({ value }) => value)
       await decoder.prepare(values.flatMap((value) => writerIdOf(value) ?? []))
       const records = values.map((value) => decoder.decode(value))
-      await addRecords(pool, backtest, records, options)
+      await addRecords(pool, backtest, records, { ...options, labels })
+      labels.learn(expected, backtest)
       if (expected % TOLD_EVERY_BATCHES === 0n) options.progress(`${expected} of ${ends.sequence} batches`)
       expected += 1n
     }
@@ -89,11 +93,38 @@ export async function backtestLedger(
   return backtest.result()
 }
 
+/** Labels, learned with the batches that decided them. */
+class LabelCursor {
+  readonly #labels: readonly StoredLabel[]
+  readonly #known: ReadonlyMap<string, boolean>
+  #next = 0
+  /** The ledger's time, ms since 1970. */
+  nowMs = 0
+
+  constructor(labels: readonly StoredLabel[]) {
+    this.#labels = labels
+    this.#known = new Map(labels.map(({ key, isFraud }) => [key, isFraud]))
+  }
+
+  isFraud(key: string): boolean | null {
+    return this.#known.get(key) ?? null
+  }
+
+  /** Where in a batch a label came makes no difference: none counts before the seventh day. */
+  learn(sequence: bigint, backtest: Backtest): void {
+    for (; this.#labels[this.#next] !== undefined; this.#next += 1) {
+      const { key, isFraud, version } = this.#labels[this.#next]!
+      if (version > sequence) return
+      backtest.learn(key, isFraud, this.nowMs)
+    }
+  }
+}
+
 async function addRecords(
   pool: ReadPool,
   backtest: Backtest,
   records: readonly Processed[],
-  options: BacktestOptions,
+  options: BacktestOptions & { readonly labels: LabelCursor },
 ): Promise<void> {
   const watch = watchOfBook(options.candidate)
   const customers = await readCustomers(pool, [
@@ -105,6 +136,7 @@ async function addRecords(
     ),
   ])
   for (const record of records) {
+    options.labels.nowMs = Number(record.recordedAt)
     if (record.cause === 'review') backtest.review(nameOf(record), record.status === 'declined')
     const payer = payerOf(record)
     if (payer !== null && customers.has(payer)) backtest.add(paymentOf(record, payer, watch, options))
@@ -122,7 +154,7 @@ const receiptsOf = ({ status, kind, postings }: Processed): readonly Posting[] =
 const cameAt = ({ cause, occurredAt, recordedAt }: Processed): number =>
   Number(cause === 'review' ? recordedAt : occurredAt)
 
-const nameOf = ({ source, id }: Processed): string => `${source}/${id}`
+const nameOf = ({ source, id }: Processed): string => transactionKey(source, id)
 
 /** Who was looked at; null where nobody was. */
 const payerOf = ({ cause, kind, status, reason, postings, requested }: Processed): string | null => {
@@ -135,7 +167,7 @@ const paymentOf = (
   record: Processed,
   payer: string,
   watch: Watch,
-  { fromMs, labelOf }: BacktestOptions,
+  { fromMs, labelOf, labels }: BacktestOptions & { readonly labels: LabelCursor },
 ): DecidedPayment => {
   const postings = record.postings.length > 0 ? record.postings : record.requested
   const paid = postings.filter(({ debit }) => debit === payer)
@@ -143,6 +175,7 @@ const paymentOf = (
   const at = Number(record.occurredAt)
   return {
     name: nameOf(record),
+    shown: `${record.source}/${record.id}`,
     facts: {
       amount: wholeOf(paid.reduce((sum, { amount }) => sum + amount, 0n)),
       at,
@@ -157,7 +190,7 @@ const paymentOf = (
     recordedAtMs: Number(record.recordedAt),
     isDeclined: record.status === 'rejected',
     hits: record.rules,
-    isFraud: labelOf(record.id),
+    isFraud: labelOf(record.id) ?? labels.isFraud(nameOf(record)),
     isCounted: fromMs === null || at >= fromMs,
   }
 }

@@ -83,6 +83,7 @@ const TABLES = {
   holds: 'key',
   reversals: 'key, posting',
   fraud_parties: 'kind, name',
+  fraud_labels: 'key',
   rules: 'rule_id, version, index',
   dead_letters: 'sequence, index',
   batches: 'sequence',

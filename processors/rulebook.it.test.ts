@@ -3,11 +3,16 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { accountValue, cardValue, transactionValue } from '#connectors/ingest/wire.ts'
+import { accountValue, cardValue, labelValue, transactionValue } from '#connectors/ingest/wire.ts'
 import { builtinRulebookJson } from '#domain/fraud/builtin/builtin.ts'
 import { PARTY_KINDS } from '#domain/fraud/parties.ts'
 import { parseRulebook } from '#domain/fraud/rulebook/parse.ts'
-import { accountChange, cardChange, transactionCommand } from '#domain/transactions/testing/fixtures.ts'
+import {
+  accountChange,
+  cardChange,
+  label,
+  transactionCommand,
+} from '#domain/transactions/testing/fixtures.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
 import { makePool } from '#platform/postgres/pool.ts'
 import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
@@ -34,6 +39,8 @@ afterAll(async () => {
 
 const definition = JSON.stringify(builtinRulebookJson())
 const PAYMENTS = 60
+const EARLY = 6
+const DAY_MS = 86_400_000
 
 it('decides with the built-in rulebook, and every decision is proven by replay, rows and back-test', async () => {
   const accounts = ['alice', 'bob', 'carol'].map((accountId) =>
@@ -64,6 +71,22 @@ it('decides with the built-in rulebook, and every decision is proven by replay, 
       }),
     ),
   )
+  // Ten days before: three of them turn out to be frauds at one till, where the later payments are made too.
+  const early = Array.from({ length: EARLY }, (_, n) =>
+    transactionValue(
+      transactionCommand({
+        id: `e${n}`,
+        occurredAt: startedMs - 10 * DAY_MS + n * 60_000,
+        terminal: 'till-0',
+        postings: [{ debit: 'bob', credit: 'carol', amount: 900n, currency: 'EUR' }],
+      }),
+    ),
+  )
+  await fixture.applied(await fixture.publishValues('transactions', early))
+  const labels = early.map(({ id }, n) =>
+    labelValue(label({ transactionId: String(id), verdict: n < 3 ? 'fraud' : 'genuine' })),
+  )
+  await fixture.applied(await fixture.publishValues('fraud.labels', labels))
   await fixture.applied(await fixture.publishValues('transactions', payments))
   await fixture.published()
   await fixture.stop()
@@ -77,8 +100,14 @@ it('decides with the built-in rulebook, and every decision is proven by replay, 
     labelOf: () => null,
     progress: () => undefined,
   })
-  expect(result).toMatchObject({ payments: PAYMENTS, changed: 0, candidate: result.decided })
+  expect(result).toMatchObject({
+    payments: PAYMENTS + EARLY,
+    labelled: EARLY,
+    changed: 0,
+    candidate: result.decided,
+  })
   expect(result.decided.alerts + result.decided.holds).toBeGreaterThan(1)
+  expect(result.rules.find(({ ruleId }) => ruleId === 'terminal_risk')!.decided).toBeGreaterThan(5)
   for (const { ruleId, decided, candidate } of result.rules) expect(candidate, ruleId).toBe(decided)
 
   const replay = await auditReplay({
@@ -91,7 +120,7 @@ it('decides with the built-in rulebook, and every decision is proven by replay, 
     onProgress: () => undefined,
     signal,
   })
-  expect(replay).toMatchObject({ differences: 0, transactions: PAYMENTS })
+  expect(replay).toMatchObject({ differences: 0, transactions: PAYMENTS + EARLY })
 
   const verified = await auditVerify({
     configuration,
@@ -99,7 +128,7 @@ it('decides with the built-in rulebook, and every decision is proven by replay, 
     onProgress: () => undefined,
     signal,
   })
-  expect(verified).toMatchObject({ ok: true, findings: [], transactions: PAYMENTS })
+  expect(verified).toMatchObject({ ok: true, findings: [], transactions: PAYMENTS + EARLY })
   const kept = await fixture.ledger.rows<{ kind: number; rows: number; bytes: number }>(
     'select kind, count(*)::int as rows, max(length(state))::int as bytes from fraud_parties group by kind order by kind',
   )

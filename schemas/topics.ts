@@ -73,6 +73,7 @@ export const TOPICS = {
     'reconciler',
   ]),
   reviews: input('reviews', 'review.avsc', 'transaction id', 1, ['gateway']),
+  'fraud.labels': input('fraud.labels', 'label.avsc', 'transaction id', 1, ['gateway', 'cli']),
   rules: input('rules', 'rule.avsc', 'rule id', 1, ['gateway', 'cli']),
   commands: input('commands', 'command.avsc', 'subject', 1, ['gateway', 'cli']),
   ticks: input('ticks', 'tick.avsc', 'none', 1, ['ticker']),

@@ -7,6 +7,7 @@ import type { Command } from 'commander'
 import { addCommand, type CommandContext, type CommandResult } from '#cli/command.ts'
 import { addBacktest } from '#cli/fraud/backtest-command.ts'
 import { readModelFile, readRulebookFile } from '#cli/fraud/files.ts'
+import { addLabelCommands } from '#cli/fraud/label-commands.ts'
 import { addRulebookCommands } from '#cli/fraud/rulebook-commands.ts'
 import { choice, wholeOf } from '#cli/options.ts'
 import { table } from '#cli/table.ts'
@@ -53,6 +54,7 @@ export function registerFraud(program: Command): void {
   addScore(fraud)
   addCheck(fraud)
   addRulebookCommands(fraud)
+  addLabelCommands(fraud)
   addBacktest(fraud)
 }
 

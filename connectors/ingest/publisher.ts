@@ -2,6 +2,7 @@
 import type {
   AccountChange,
   CardChange,
+  Label,
   RuleChange,
   TransactionCommand,
 } from '#domain/transactions/command.ts'
@@ -11,7 +12,7 @@ import { type Contracts, encoderOf, registerContracts } from '#platform/schema-r
 import type { SchemaRegistry } from '#platform/schema-registry/registry.ts'
 import type { AvroEncoder } from '#platform/schema-registry/serde.ts'
 import { TOPICS, type TopicKey } from '#schemas/topics.ts'
-import { accountValue, cardValue, ruleValue, transactionValue } from './wire.ts'
+import { accountValue, cardValue, labelValue, ruleValue, transactionValue } from './wire.ts'
 
 export interface IngestPublisherOptions {
   readonly kafka: Kafka
@@ -23,7 +24,9 @@ export interface IngestPublisherOptions {
   readonly lingerMs?: number
 }
 
-type Encoders = Readonly<Record<'accounts' | 'cards' | 'transactions' | 'rules', AvroEncoder<unknown>>>
+type Encoders = Readonly<
+  Record<'accounts' | 'cards' | 'transactions' | 'rules' | 'fraud.labels', AvroEncoder<unknown>>
+>
 
 /** A connected publisher. Errors of sending are those of BatchingProducer.sendAll. */
 export class IngestPublisher {
@@ -41,6 +44,7 @@ export class IngestPublisher {
       cards: encoderOf(contracts.cards),
       transactions: encoderOf(contracts.transactions),
       rules: encoderOf(contracts.rules),
+      'fraud.labels': encoderOf(contracts['fraud.labels']),
     }
   }
 
@@ -80,6 +84,11 @@ export class IngestPublisher {
   rules(changes: readonly RuleChange[]): Promise<RecordPosition[]> {
     const encode = (change: RuleChange) => this.#encoders.rules.encode(ruleValue(change))
     return this.#send('rules', changes, (change) => change.ruleId, encode)
+  }
+
+  labels(labels: readonly Label[]): Promise<RecordPosition[]> {
+    const encode = (label: Label) => this.#encoders['fraud.labels'].encode(labelValue(label))
+    return this.#send('fraud.labels', labels, (label) => label.transactionId, encode)
   }
 
   /** Keyed by the first debit account (the payer), so that a payer's transactions keep their order; by the id where there is none. */

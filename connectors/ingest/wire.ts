@@ -2,6 +2,7 @@
 import type {
   AccountChange,
   CardChange,
+  Label,
   RuleChange,
   TransactionCommand,
 } from '#domain/transactions/command.ts'
@@ -51,4 +52,10 @@ export const ruleValue = (change: RuleChange): Record<string, unknown> => ({
   definition: change.definition ?? null,
   approves: change.approves ?? null,
   occurredAt: BigInt(change.occurredAt),
+})
+
+/** schemas/avro/label.avsc */
+export const labelValue = (label: Label): Record<string, unknown> => ({
+  ...label,
+  occurredAt: BigInt(label.occurredAt),
 })

@@ -46,6 +46,14 @@ export type PartyState = PayingParty | AcceptingParty | DeviceParty
 /** The key of a party in maps; kinds have no colon. */
 export const partyKey = (kind: PartyKind, name: string): string => `${kind}:${name}`
 
+/** The party of a key. @throws Error where it is none of partyKey */
+export const partyNameOf = (key: string): PartyName => {
+  const colon = key.indexOf(':')
+  const kind = PARTY_KINDS.find((each) => each === key.slice(0, colon))
+  if (kind === undefined) throw new Error(`party ${key} is of no known kind`)
+  return { kind, name: key.slice(colon + 1) }
+}
+
 /** A party that was never seen. */
 export const newParty = ({ kind, name }: PartyName): PartyState => {
   const base = { name, usedDay: -1, version: 0n, bytes: null }

@@ -7,6 +7,7 @@ import { decideCommand } from './commands.ts'
 import { addDeadLetter } from './dead-letters.ts'
 import { expireDue } from './expiry.ts'
 import type { InputPosition, LedgerInput, TickInput } from './inputs.ts'
+import { decideLabel } from './labels.ts'
 import { decideAccount, decideCard, decideRule } from './reference.ts'
 import { decideReview } from './reviews.ts'
 import { type BatchEffects, emptyEffects, type LedgerState } from './state.ts'
@@ -41,6 +42,9 @@ const decideInput = (state: LedgerState, effects: BatchEffects, input: LedgerInp
       break
     case 'review':
       decideReview(state, effects, input)
+      break
+    case 'label':
+      decideLabel(state, effects, input)
       break
     case 'rule':
       decideRule(state, effects, input)

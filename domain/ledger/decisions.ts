@@ -5,6 +5,7 @@ import type { Cause, ReasonCode, TransactionStatus } from '../transactions/outco
 import type { InputPosition } from './inputs.ts'
 import type {
   BatchEffects,
+  LabelledPayment,
   LedgerState,
   PostedParent,
   PostedPosting,
@@ -31,6 +32,7 @@ export interface DecisionResult {
   readonly postings?: readonly PostedPosting[]
   readonly reserved?: readonly ReservedAfter[]
   readonly rules?: readonly RuleHit[]
+  readonly payment?: LabelledPayment | null
   /** Default true: the id is taken. */
   readonly claims?: boolean
 }
@@ -60,12 +62,17 @@ export const decided = (
     postings: result.postings ?? NONE,
     reserved: result.reserved ?? NONE,
     rules: result.rules ?? NONE,
+    payment: result.payment ?? null,
     actor: subject.actor,
   }
   effects.decisions.push(decision)
   if (decision.claims) {
     const { recordedAt } = decision
     state.claimed.set(subject.key, { content: subject.content, recordedAt })
+    if (state.labelKeys.has(subject.key)) {
+      const { payment } = decision
+      state.labelTargets.set(subject.key, { takenAt: recordedAt, payment, isFraud: null })
+    }
     if (state.parentKeys.has(subject.key)) state.parentsTakenAt.set(subject.key, recordedAt)
   }
   if (decision.status === 'applied' && state.parentKeys.has(subject.key)) {

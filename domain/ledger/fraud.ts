@@ -118,7 +118,7 @@ export const statesOf = (account: PartyStates['account'], parties: readonly Part
 }
 
 /** A party as it is known; a new one where it was never seen, or so long ago that it counts as that. */
-const partyOf = (state: LedgerState, name: PartyName): PartyState => {
+export const partyOf = (state: LedgerState, name: PartyName): PartyState => {
   const key = partyKey(name.kind, name.name)
   const known = state.parties.get(key)
   if (known !== undefined && !isPartyForgotten(known, state.time.nowMs)) return known
@@ -144,10 +144,13 @@ export const noteOutcome = (
     return
   }
   notePaymentOf(observed.facts, observed.states, { values: observed.values, isDeclined })
-  for (const party of observed.parties) {
-    party.usedDay = Math.floor(state.time.nowMs / DAY_MS)
-    effects.parties.add(party)
-  }
+  for (const party of observed.parties) useParty(state, effects, party)
+}
+
+/** A party's state was changed. */
+export const useParty = (state: LedgerState, effects: BatchEffects, party: PartyState): void => {
+  party.usedDay = Math.floor(state.time.nowMs / DAY_MS)
+  effects.parties.add(party)
 }
 
 const notePayer = (

@@ -119,4 +119,5 @@ export const dropOutOfReach = (state: LedgerState, key: string): void => {
 export const forget = (state: LedgerState, key: string): void => {
   state.parents.delete(key)
   state.holds.delete(key)
+  state.labelTargets.delete(key)
 }

@@ -3,6 +3,7 @@ import type {
   AccountChange,
   AdministrativeCommand,
   CardChange,
+  Label,
   Review,
   RuleChange,
   Tick,
@@ -58,6 +59,12 @@ export interface ReviewInput extends InputPosition {
   /** Key of the held transaction, as in TransactionInput. */
   readonly key: string
 }
+export interface LabelInput extends InputPosition {
+  readonly type: 'label'
+  readonly label: Label
+  /** Key of the payment, as in TransactionInput. */
+  readonly key: string
+}
 export interface RuleInput extends InputPosition {
   readonly type: 'rule'
   readonly change: RuleChange
@@ -84,6 +91,7 @@ export type LedgerInput =
   | AccountInput
   | CardInput
   | ReviewInput
+  | LabelInput
   | RuleInput
   | CommandInput
   | TickInput

@@ -15,6 +15,8 @@ export interface BatchNeeds {
   readonly idKeys: string[]
   /** Keys that captures, voids, reverses and reviews refer to. */
   readonly parentKeys: Set<string>
+  /** Keys of payments that labels are about. */
+  readonly labelKeys: Set<string>
   readonly commandIds: Set<string>
   /** Dead letters that commands are about, by name. */
   readonly deadLetters: Map<string, InputPosition>
@@ -41,6 +43,7 @@ export const collectNeeds = (inputs: readonly LedgerInput[]): BatchNeeds => {
   const cards = new Set<string>()
   const idKeys: string[] = []
   const parentKeys = new Set<string>()
+  const labelKeys = new Set<string>()
   const commandIds = new Set<string>()
   const deadLetters = new Map<string, InputPosition>()
   let latestTick: number | null = null
@@ -68,6 +71,9 @@ export const collectNeeds = (inputs: readonly LedgerInput[]): BatchNeeds => {
       case 'review':
         parentKeys.add(input.key)
         break
+      case 'label':
+        labelKeys.add(input.key)
+        break
       case 'rule':
         mayChangeRules = true
         break
@@ -83,7 +89,7 @@ export const collectNeeds = (inputs: readonly LedgerInput[]): BatchNeeds => {
     }
   }
   const parties = (watch: Watch) => partiesOf(inputs, mayChangeRules ? FULL_WATCH : watch)
-  return { accountIds, cards, idKeys, parentKeys, commandIds, deadLetters, parties, latestTick }
+  return { accountIds, cards, idKeys, parentKeys, labelKeys, commandIds, deadLetters, parties, latestTick }
 }
 
 const NO_PARTIES: ReadonlyMap<string, PartyName> = new Map()

@@ -2,38 +2,19 @@
 import { expect, test } from 'vitest'
 import { encodeParty } from '../fraud/parties.ts'
 import type { RuleChange } from '../transactions/command.ts'
-import type { RuleInput } from './inputs.ts'
 import {
   account,
   external,
   MemoryLedger,
   posting,
+  putRulebook,
   review,
+  rulebook,
   START_MS,
   tick,
   transaction,
 } from './testing/memory-ledger.ts'
 
-let nextOffset = 0n
-
-const ruleRecord = (type: 'rulebook_proposal' | 'rulebook', changes: Partial<RuleChange>): RuleInput => ({
-  type: 'rule',
-  topic: 'rules',
-  partition: 0,
-  offset: nextOffset++,
-  change: {
-    ruleId: type,
-    type,
-    currency: null,
-    threshold: 0n,
-    windowMs: 0,
-    action: 'alert',
-    enabled: true,
-    actor: 'ann',
-    occurredAt: START_MS,
-    ...changes,
-  },
-})
 const rule = (changes: Record<string, unknown> = {}) => ({
   id: 'unusual',
   version: 2,
@@ -51,8 +32,8 @@ const rule = (changes: Record<string, unknown> = {}) => ({
 const text = (rules: unknown[], typologies: unknown[] = []) =>
   JSON.stringify({ format: 1, name: 'book', version: 7, rules, typologies })
 const propose = (definition: string, changes: Partial<RuleChange> = {}) =>
-  ruleRecord('rulebook_proposal', { definition, ...changes })
-const approve = (version: bigint, actor = 'ben') => ruleRecord('rulebook', { approves: version, actor })
+  rulebook('rulebook_proposal', { definition, ...changes })
+const approve = (version: bigint, actor = 'ben') => rulebook('rulebook', { approves: version, actor })
 
 const opened = (): MemoryLedger => {
   const ledger = new MemoryLedger()
@@ -63,9 +44,7 @@ const pay = (id: string, amount: bigint, at = 0) =>
   transaction({ id, occurredAt: START_MS + at, postings: [posting({ amount })] })
 const inForce = (definition: string): MemoryLedger => {
   const ledger = opened()
-  ledger.apply([propose(definition)])
-  ledger.apply([approve(ledger.sequence)])
-  expect(ledger.refusals).toEqual([])
+  putRulebook(ledger, JSON.parse(definition))
   return ledger
 }
 
@@ -141,7 +120,7 @@ test.each([
   ['no JSON', propose('{'), 'rulebook_invalid'],
   ['a rule that is wrong', propose(text([rule({ action: 'shout' })])), 'rulebook_invalid'],
   ['an unknown feature', propose(text([rule({ fires: { feature: 'mood', above: 5 } })])), 'rulebook_invalid'],
-  ['no text', ruleRecord('rulebook_proposal', {}), 'rulebook_invalid'],
+  ['no text', rulebook('rulebook_proposal', {}), 'rulebook_invalid'],
   ['too long a text', propose(`${text([])}${' '.repeat(131_072)}`), 'field_too_long'],
   ['a card number', propose(text([rule({ title: '4111111111111111' })])), 'card_number_refused'],
   ['an approval of nothing', approve(1n), 'proposal_unknown'],

@@ -127,6 +127,29 @@ export type DeadLetterStatus = 'open' | 'retried' | 'discarded'
 /** What became of a command. */
 export type CommandOutcome = 'applied' | 'rejected' | 'duplicate'
 
+/** What a label needs of a payment that was looked at. */
+export interface LabelledPayment {
+  /** Account id and number of who paid. */
+  readonly payer: string
+  readonly payerNo: number
+  /** Key of the terminal or merchant (domain/fraud/parties.ts); null where none was told or looked at. */
+  readonly acceptor: string | null
+  /** Event time, ms since 1970. */
+  readonly at: number
+  /** Whether the amount was unusual for the payer. */
+  readonly wasUnusual: boolean
+}
+
+/** A transaction that labels of the batch are about. */
+export interface LabelTarget {
+  /** Decision time, ms since 1970. */
+  readonly takenAt: number
+  /** null where no rule looked at labels when it was decided. */
+  readonly payment: LabelledPayment | null
+  /** What is known of it so far; null = nothing. */
+  isFraud: boolean | null
+}
+
 export interface LedgerState {
   /** Sequence of the batch being decided. */
   readonly sequence: bigint
@@ -135,6 +158,10 @@ export interface LedgerState {
   /** Parties that the rulebook in force looks at, by domain/fraud/parties.ts keys; absent = never seen. */
   readonly parties: Map<string, PartyState>
   readonly claimed: Map<string, ClaimedTransactionId>
+  /** Transactions that labels are about, by their keys; absent = there is none. */
+  readonly labelTargets: Map<string, LabelTarget>
+  /** Keys that labels of the batch name. */
+  readonly labelKeys: ReadonlySet<string>
   readonly holds: Map<string, HoldState>
   readonly parents: Map<string, PostedParent>
   /** When the ids were taken that records of the batch name as their parents, ms since 1970; absent = not taken. */
@@ -217,6 +244,8 @@ export interface TransactionDecision {
   readonly postings: readonly PostedPosting[]
   readonly reserved: readonly ReservedAfter[]
   readonly rules: readonly RuleHit[]
+  /** For labels that may come; null where no rule looks at them. */
+  readonly payment: LabelledPayment | null
   readonly actor: string
 }
 
@@ -230,7 +259,7 @@ export interface Alert {
 
 export interface NotificationEffect {
   readonly index: number
-  readonly kind: 'account_refused' | 'card_refused' | 'rule_refused' | 'review_refused'
+  readonly kind: 'account_refused' | 'card_refused' | 'rule_refused' | 'review_refused' | 'label_refused'
   readonly subject: string
   readonly reason: Refusal
   readonly position: InputPosition
@@ -267,6 +296,17 @@ export interface DeadLetterEffect {
   readonly recordedAt: number
 }
 
+/** What is known of a payment from now on. */
+export interface LabelEffect {
+  readonly key: string
+  readonly isFraud: boolean
+  readonly actor: string
+  readonly reason: string
+  readonly occurredAt: number
+  readonly recordedAt: number
+  readonly position: InputPosition
+}
+
 /** Everything that a batch does, in memory; nothing of it has happened until the shell commits it. */
 export interface BatchEffects {
   /** Inputs decided: fewer than given where a tick's expiries fill the batch. */
@@ -282,6 +322,8 @@ export interface BatchEffects {
   readonly notifications: NotificationEffect[]
   readonly deadLetters: DeadLetterEffect[]
   readonly commands: CommandEffect[]
+  /** By key: the last one of the batch. */
+  readonly labels: Map<string, LabelEffect>
   readonly moves: PositionMove[]
   /** Keys of ids that were taken so long ago that they count as free: with all that hangs on them they go before anything is written. */
   readonly forgotten: Set<string>
@@ -301,6 +343,7 @@ export const emptyEffects = (): BatchEffects => ({
   notifications: [],
   deadLetters: [],
   commands: [],
+  labels: new Map(),
   moves: [],
   forgotten: new Set(),
   nextIndex: 0,

@@ -11,6 +11,7 @@ import { type DecisionResult, type DecisionSubject, decided } from './decisions.
 import { type FraudLook, lookAtPayer, NO_FRAUD, noteOutcome, noteReceipts } from './fraud.ts'
 import { dropOutOfReach, forget, isForgotten, occurredFromMs } from './horizons.ts'
 import type { DeadLetterInput, TransactionInput } from './inputs.ts'
+import { paymentForLabels } from './labels.ts'
 import { postAll, reserveAll } from './movements.ts'
 import { parentKeyOf } from './needs.ts'
 import { decideCapture, decideReverse, decideVoid } from './parents.ts'
@@ -210,7 +211,8 @@ export const decidePostings = (
   let look: FraudLook | null = null
   const finish = (result: DecisionResult): DecisionResult => {
     const { verdict } = look ?? { verdict: NO_FRAUD }
-    const decision = decided(state, effects, subject, { ...result, rules: verdict.hits })
+    const payment = paymentForLabels(state, look)
+    const decision = decided(state, effects, subject, { ...result, rules: verdict.hits, payment })
     if (look !== null) noteOutcome(state, effects, look, command, result.status)
     if (result.status === 'applied') {
       // What was held comes when it is released.

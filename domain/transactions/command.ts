@@ -115,6 +115,16 @@ export interface Review {
   readonly occurredAt: number
 }
 
+/** What turned out about a payment. */
+export interface Label {
+  readonly transactionId: string
+  readonly source: string
+  readonly verdict: 'fraud' | 'genuine' | 'unknown'
+  readonly reason: string
+  readonly actor: string
+  readonly occurredAt: number
+}
+
 export interface RuleChange {
   readonly ruleId: string
   readonly type:

@@ -126,5 +126,9 @@ export const REFUSALS = [
   'dead_letter_closed',
   // Where a partition stands isn't where the command says.
   'position_changed',
+  // Labels.
+  'verdict_unknown',
+  'unknown_transaction',
+  'label_too_late',
 ] as const
 export type Refusal = (typeof REFUSALS)[number]

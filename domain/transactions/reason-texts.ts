@@ -58,7 +58,7 @@ export const REFUSAL_TEXTS: Readonly<Record<Refusal, string>> = {
   card_cancelled: 'the card is cancelled, for ever',
   rule_invalid:
     'a rule needs a type, an action, a threshold of zero or more, and a currency where it is about amounts',
-  rulebook_invalid: 'the rulebook cannot be read, or looks at what the engine does not keep',
+  rulebook_invalid: 'the rulebook cannot be read',
   proposal_unknown: 'there is no such proposal, or a newer one has taken its place',
   approver_is_author: 'a rulebook is approved by somebody else than its author',
   not_held: 'the transaction is not held, or another review came first',
@@ -71,6 +71,9 @@ export const REFUSAL_TEXTS: Readonly<Record<Refusal, string>> = {
   dead_letter_unknown: 'there is no such dead letter',
   dead_letter_closed: 'the dead letter was retried or discarded before',
   position_changed: 'the position is no longer where the command expected it',
+  verdict_unknown: 'a label says fraud or genuine',
+  unknown_transaction: 'there is no such transaction',
+  label_too_late: 'the payment is so old that no rule looks at its label any more',
 }
 
 /** Words for a code of either list; undefined for one of a later version. */

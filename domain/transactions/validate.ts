@@ -8,6 +8,7 @@ import type {
   AccountChange,
   AdministrativeCommand,
   CardChange,
+  Label,
   Review,
   RuleChange,
   TransactionCommand,
@@ -247,6 +248,17 @@ export const validateReview = (review: Review): Refusal | null => {
     return 'field_too_long'
   if (review.reason.length > REVIEW_REASON_LENGTH_MAX) return 'field_too_long'
   return review.decision === 'unknown' ? 'decision_unknown' : null
+}
+
+/** The first reason to refuse a label, or null. A label that nobody answers for is none. */
+export const validateLabel = (label: Label): Refusal | null => {
+  if (!isIdentifier(label.transactionId, ID_LENGTH_MAX) || label.actor === '') return 'id_invalid'
+  if (anySuspicious(label.transactionId, label.source, label.reason, label.actor))
+    return 'card_number_refused'
+  if (label.source.length > SOURCE_LENGTH_MAX || label.actor.length > ACTOR_LENGTH_MAX)
+    return 'field_too_long'
+  if (label.reason.length > REVIEW_REASON_LENGTH_MAX) return 'field_too_long'
+  return label.verdict === 'unknown' ? 'verdict_unknown' : null
 }
 
 /** The first reason to refuse a command for what it holds, or null; what its kind makes of it comes after. */

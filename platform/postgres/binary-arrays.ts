@@ -78,7 +78,7 @@ export const int4Array = (values: readonly (number | null)[]): Buffer =>
 export const int2Array = (values: readonly (number | null)[]): Buffer =>
   fixed(OID.int2, 2, values, (buffer, value, at) => buffer.writeInt16BE(value, at))
 
-export const boolArray = (values: readonly boolean[]): Buffer =>
+export const boolArray = (values: readonly (boolean | null)[]): Buffer =>
   fixed(OID.bool, 1, values, (buffer, value, at) => buffer.writeUInt8(value ? 1 : 0, at))
 
 /** Beyond some 285 years from 2000 a double has no microseconds any more: such a row would differ from its own record. */

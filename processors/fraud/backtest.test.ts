@@ -29,6 +29,7 @@ const book = (action: string, above: number) =>
 let nextId = 0
 const payment = (changes: Partial<DecidedPayment> & { amount: number }): DecidedPayment => ({
   name: `bank/${nextId++}`,
+  shown: `bank/${nextId - 1}`,
   facts: {
     amount: changes.amount,
     at: START_MS + nextId * 1_000,

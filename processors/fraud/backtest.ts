@@ -5,7 +5,7 @@
  */
 import { assessByRulebook, type Assessment } from '#domain/fraud/assess.ts'
 import { DAY_MS } from '#domain/fraud/features/feedback.ts'
-import { notePaymentOf, observe, type PaymentFacts } from '#domain/fraud/features/observe.ts'
+import { noteLabelOf, notePaymentOf, observe, type PaymentFacts } from '#domain/fraud/features/observe.ts'
 import { noteReceipt } from '#domain/fraud/features/payer.ts'
 import {
   encodeParty,
@@ -13,6 +13,7 @@ import {
   newParty,
   type PartyName,
   partyKey,
+  partyNameOf,
   type PartyState,
 } from '#domain/fraud/parties.ts'
 import {
@@ -24,15 +25,20 @@ import {
 } from '#domain/fraud/profile.ts'
 import type { Rulebook } from '#domain/fraud/rulebook/definition.ts'
 import type { RuledPayment } from '#domain/fraud/rulebook/evaluate.ts'
+import { type Watch, watchOfBook } from '#domain/fraud/rulebook/watch.ts'
 import { statesOf } from '#domain/ledger/fraud.ts'
+import { acceptorOf, LABEL_REACH_DAYS } from '#domain/ledger/labels.ts'
+import type { LabelledPayment } from '#domain/ledger/state.ts'
 import { StateShelf } from './state-shelf.ts'
 
 export type TakenAction = Assessment['action']
 
 /** A payment that the engine looked at. */
 export interface DecidedPayment {
-  /** Source and id. */
+  /** Its key. */
   readonly name: string
+  /** Source and id. */
+  readonly shown: string
   readonly facts: PaymentFacts
   readonly currency: string
   readonly kind: string
@@ -118,6 +124,9 @@ export class Backtest {
     keepDays: KEEP_DAYS,
   })
   readonly #parties = new Map<string, PartyState>()
+  /** Payments that labels may come for, by name. */
+  readonly #labelled = new Map<string, Omit<LabelledPayment, 'payerNo'> & { readonly recordedAtMs: number }>()
+  readonly #watch: Watch
   readonly #decided = newDeeds()
   readonly #tried = newDeeds()
   readonly #rules = new Map<string, { decided: number; candidate: number }>()
@@ -125,11 +134,12 @@ export class Backtest {
   /** Held ones that nobody has labelled yet, until a review does. */
   readonly #unlabelled = new Map<string, Deed>()
   #payments = 0
-  #labelled = 0
+  #labels = 0
   #changed = 0
 
   constructor(candidate: Rulebook, isSingle: (ruleId: string) => boolean) {
     this.#candidate = candidate
+    this.#watch = watchOfBook(candidate)
     this.#isSingle = isSingle
   }
 
@@ -139,7 +149,7 @@ export class Backtest {
     const profile = this.#profiles.take(facts.account, dayOf(facts.at))
     const parties = payment.parties.map((name) => this.#partyOf(name, payment.recordedAtMs))
     const states = statesOf(payerOf(profile), parties)
-    const { values } = observe(facts, states)
+    const { values, wasUnusual } = observe(facts, states)
     const found = assessByRulebook(this.#candidate, { ...payment, values })
     // As domain/ledger/fraud.ts notes it.
     notePaymentOf(facts, states, { values, isDeclined })
@@ -148,6 +158,7 @@ export class Backtest {
       party.usedDay = dayOf(payment.recordedAtMs)
       encodeParty(party)
     }
+    if (this.#watch.labels) this.#keep(payment, parties, wasUnusual)
     if (!payment.isCounted) return
     this.#payments += 1
     const deed: Deed = {
@@ -166,7 +177,7 @@ export class Backtest {
     if (deed.decided === deed.candidate) return
     this.#changed += 1
     if (this.#examples.length < EXAMPLES_MAX)
-      this.#examples.push({ payment: payment.name, ...deed, words: found.hits.map(({ words }) => words) })
+      this.#examples.push({ payment: payment.shown, ...deed, words: found.hits.map(({ words }) => words) })
   }
 
   /** Money that an account received. @param amount minor units @param atMs ms since 1970 */
@@ -174,6 +185,37 @@ export class Backtest {
     const profile = this.#profiles.take(account, dayOf(atMs))
     noteReceipt(payerOf(profile), amount, atMs)
     encodeProfile(profile)
+  }
+
+  /** What a label says, as domain/ledger/labels.ts notes it. @param nowMs the ledger's time, ms since 1970 */
+  learn(name: string, isFraud: boolean, nowMs: number): void {
+    const payment = this.#labelled.get(name)
+    if (payment === undefined) return
+    this.#labelled.delete(name)
+    const { at, wasUnusual, payer, acceptor, recordedAtMs } = payment
+    if (dayOf(recordedAtMs) < dayOf(nowMs) - LABEL_REACH_DAYS) return
+    const profile = this.#profiles.take(payer, dayOf(nowMs))
+    const party = acceptor === null ? null : this.#partyOf(partyNameOf(acceptor), nowMs)
+    const terminal = party === null ? null : statesOf(payerOf(profile), [party]).terminal
+    noteLabelOf({ account: payerOf(profile), terminal }, { at, isFraud, wasUnusual })
+    encodeProfile(profile)
+    if (party === null) return
+    party.usedDay = dayOf(nowMs)
+    encodeParty(party)
+  }
+
+  #keep(
+    { name, facts, recordedAtMs }: DecidedPayment,
+    parties: readonly PartyState[],
+    wasUnusual: boolean,
+  ): void {
+    const acceptor = acceptorOf(parties)
+    this.#labelled.set(name, { payer: facts.account, acceptor, at: facts.at, wasUnusual, recordedAtMs })
+    // In ledger order, so that what labels don't reach any more stands in front.
+    for (const [first, payment] of this.#labelled) {
+      if (dayOf(payment.recordedAtMs) >= dayOf(recordedAtMs) - LABEL_REACH_DAYS) break
+      this.#labelled.delete(first)
+    }
   }
 
   /** A review of a held payment says what it was: declined = a fraud. */
@@ -187,7 +229,7 @@ export class Backtest {
   result(): BacktestResult {
     return {
       payments: this.#payments,
-      labelled: this.#labelled,
+      labelled: this.#labels,
       decided: this.#decided,
       candidate: this.#tried,
       changed: this.#changed,
@@ -214,7 +256,7 @@ export class Backtest {
   }
 
   #label(deed: Deed, isFraud: boolean): void {
-    this.#labelled += 1
+    this.#labels += 1
     for (const [deeds, action] of [
       [this.#decided, deed.decided],
       [this.#tried, deed.candidate],

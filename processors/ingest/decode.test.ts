@@ -329,6 +329,12 @@ test('reference data, rules, reviews and ticks in both forms', () => {
     key: transactionKey('s', 't'),
     review: { ...review, ...stamp },
   })
+  const label = { transactionId: 't', source: 's', verdict: 'fraud', reason: 'chargeback' }
+  expect(both('fraud.labels', { ...label, ...avroStamp }, { ...label, ...stamp })).toMatchObject({
+    type: 'label',
+    key: transactionKey('s', 't'),
+    label: { ...label, ...stamp },
+  })
   const rule = { ruleId: 'r', type: 'velocity_sum', currency: 'EUR', action: 'hold', enabled: true }
   expect(
     both(

@@ -8,6 +8,7 @@ import type {
   AccountChange,
   AdministrativeCommand,
   CardChange,
+  Label,
   Posting,
   Review,
   RuleChange,
@@ -24,6 +25,7 @@ export const INGEST_TOPIC_NAMES = [
   'accounts',
   'cards',
   'reviews',
+  'fraud.labels',
   'rules',
   'commands',
   'ticks',
@@ -47,6 +49,10 @@ export const inputOf = (record: RawRecord, value: DecodedValue): LedgerInput => 
     case 'reviews': {
       const review = changeOf<Review>(record, value, [])
       return { type: 'review', ...position, review, key: transactionKey(review.source, review.transactionId) }
+    }
+    case 'fraud.labels': {
+      const label = changeOf<Label>(record, value, [])
+      return { type: 'label', ...position, label, key: transactionKey(label.source, label.transactionId) }
     }
     case 'rules': {
       const change = changeOf<RuleChange>(record, value, [])

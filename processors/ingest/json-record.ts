@@ -195,6 +195,14 @@ const READERS: Readonly<Record<IngestTopicName, Reader>> = {
     actor: required(text),
     occurredAt: optional(time),
   }),
+  'fraud.labels': record({
+    transactionId: required(text),
+    source: optional(text, ''),
+    verdict: required(wordOf(['fraud', 'genuine'])),
+    reason: optional(text, ''),
+    actor: required(text),
+    occurredAt: optional(time),
+  }),
   rules: record({
     ruleId: required(text),
     type: required(

@@ -197,7 +197,7 @@ describe('a record that can’t be read', () => {
   })
 
   it('on every other topic is a dead letter too, and those go on', async () => {
-    for (const topic of ['accounts', 'cards', 'reviews', 'rules', 'commands', 'ticks']) {
+    for (const topic of ['accounts', 'cards', 'reviews', 'fraud.labels', 'rules', 'commands', 'ticks']) {
       const positions = await fixture.publish([record(Buffer.from('{'), { topic }), record(null, { topic })])
       await fixture.applied(positions)
       const letters = await lettersFrom(topic, positions[0]!.offset)

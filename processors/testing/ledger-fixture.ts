@@ -62,7 +62,10 @@ export interface BalanceRow {
 
 /** The partitions that tests use. */
 const PARTITIONS = [
-  ...['accounts', 'cards', 'reviews', 'rules', 'commands', 'ticks'].map((topic) => ({ topic, partition: 0 })),
+  ...['accounts', 'cards', 'reviews', 'fraud.labels', 'rules', 'commands', 'ticks'].map((topic) => ({
+    topic,
+    partition: 0,
+  })),
   ...[0, 1, 2].map((partition) => ({ topic: 'transactions', partition })),
 ]
 

@@ -62,9 +62,19 @@ export const newFeedback = (): Feedback => newWindow(SHAPE)
 export const addLabel = (feedback: Feedback, label: Label): void => {
   const start = place(feedback, label.at)
   if (start < 0) return
-  const column = label.isFraud ? (label.wasUnusual ? UNUSUAL_FRAUD : ORDINARY_FRAUD) : GENUINE
-  addAt(feedback, start + column, 1)
+  addAt(feedback, start + columnOf(label), 1)
 }
+
+/** Takes a label back that turned out wrong; nothing where it isn't remembered any more. */
+export const removeLabel = (feedback: Feedback, label: Label): void => {
+  const start = place(feedback, label.at)
+  if (start < 0) return
+  const cell = start + columnOf(label)
+  feedback.cells[cell] = Math.max(0, feedback.cells[cell]! - 1)
+}
+
+const columnOf = ({ isFraud, wasUnusual }: Label): number =>
+  isFraud ? (wasUnusual ? UNUSUAL_FRAUD : ORDINARY_FRAUD) : GENUINE
 
 /** What the labels usable at a time say. @param at ms since 1970 */
 export const evidenceAt = (feedback: Feedback, at: number): Evidence => {

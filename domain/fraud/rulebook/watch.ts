@@ -14,6 +14,8 @@ export interface Watch {
   readonly devices: boolean
   /** Money that accounts receive. */
   readonly receipts: boolean
+  /** What labels say of payers, terminals and merchants. */
+  readonly labels: boolean
 }
 
 export const NO_WATCH: Watch = Object.freeze({
@@ -21,12 +23,14 @@ export const NO_WATCH: Watch = Object.freeze({
   terminals: false,
   devices: false,
   receipts: false,
+  labels: false,
 })
 export const FULL_WATCH: Watch = Object.freeze({
   cards: true,
   terminals: true,
   devices: true,
   receipts: true,
+  labels: true,
 })
 
 const watches = new WeakMap<readonly Rule[], Watch>()
@@ -51,6 +55,9 @@ export const watchOfBook = (book: Rulebook): Watch => {
     terminals: looksAt(/^terminal_/),
     devices: looksAt(/^device_/),
     receipts: looksAt(/^account_(received_1d|out_in_percent_1d)$/),
+    labels: looksAt(
+      /^account_frauds_28d$|^terminal_(labelled|risk|run|genuine|first)_|^terminal_.*frauds_28d$/,
+    ),
   }
 }
 

@@ -16,6 +16,7 @@ import { type Horizons, NO_HORIZONS } from '../horizons.ts'
 import type {
   AccountInput,
   CommandInput,
+  LabelInput,
   LedgerInput,
   ReviewInput,
   RuleInput,
@@ -34,6 +35,7 @@ import {
   type DeadLetterStatus,
   type DecisionBounds,
   type HoldState,
+  type LabelTarget,
   type LedgerState,
   type PostedParent,
   type TransactionDecision,
@@ -46,6 +48,7 @@ export class MemoryLedger {
   readonly cards = new Map<string, CardState>()
   readonly parties = new Map<string, PartyState>()
   readonly claimed = new Map<string, ClaimedTransactionId>()
+  readonly labelTargets = new Map<string, LabelTarget>()
   readonly holds = new Map<string, HoldState>()
   readonly parents = new Map<string, PostedParent>()
   readonly parentsTakenAt = new Map<string, number>()
@@ -110,6 +113,8 @@ export class MemoryLedger {
       cards: this.cards,
       parties: this.parties,
       claimed: this.claimed,
+      labelTargets: this.labelTargets,
+      labelKeys: new Set(this.everyKey(inputs)),
       holds: new Map(this.holds),
       parents: this.parents,
       parentsTakenAt: this.parentsTakenAt,
@@ -173,6 +178,13 @@ export const transaction = (
     content: contentHash(made),
   }
 }
+
+export const label = (transactionId: string, verdict: 'fraud' | 'genuine'): LabelInput => ({
+  type: 'label',
+  ...at('fraud.labels'),
+  key: transactionKey('test', transactionId),
+  label: { transactionId, source: 'test', verdict, reason: '', actor: 'fraud desk', occurredAt: START_MS },
+})
 
 export const account = (accountId: string, changes: Partial<AccountChange> = {}): AccountInput => ({
   type: 'account',
@@ -242,6 +254,34 @@ export const administrative = (changes: Partial<AdministrativeCommand> = {}): Co
     parameters: {},
     actor: 'operator',
     reason: null,
+    occurredAt: START_MS,
+    ...changes,
+  },
+})
+
+/** Brings a rulebook into force, proposed by one and approved by another. @param book as JSON */
+export const putRulebook = (ledger: MemoryLedger, book: unknown): void => {
+  ledger.apply([rulebook('rulebook_proposal', { definition: JSON.stringify(book) })])
+  ledger.apply([rulebook('rulebook', { approves: ledger.sequence, actor: 'ben' })])
+  if (ledger.refusals.length > 0) throw new Error(`the rulebook was refused: ${ledger.refusals.join(' ')}`)
+}
+
+/** A record about the rulebook; defaults are a proposal without a text. */
+export const rulebook = (
+  type: 'rulebook_proposal' | 'rulebook',
+  changes: Partial<RuleChange> = {},
+): RuleInput => ({
+  type: 'rule',
+  ...at('rules'),
+  change: {
+    ruleId: type,
+    type,
+    currency: null,
+    threshold: 0n,
+    windowMs: 0,
+    action: 'alert',
+    enabled: true,
+    actor: 'ann',
     occurredAt: START_MS,
     ...changes,
   },

@@ -3,6 +3,7 @@ import {
   type AccountChange,
   blankCommand,
   type CardChange,
+  type Label,
   type Review,
   type RuleChange,
   type TransactionCommand,
@@ -71,6 +72,17 @@ export const review = (changes: Partial<Review> = {}): Review => ({
   decision: 'release',
   reason: 'known customer',
   actor: 'reviewer',
+  occurredAt: FIXTURE_TIME_MS,
+  ...changes,
+})
+
+/** Says that a payment was a fraud. */
+export const label = (changes: Partial<Label> = {}): Label => ({
+  transactionId: 'txn-1',
+  source: 'bank',
+  verdict: 'fraud',
+  reason: 'chargeback',
+  actor: 'fraud desk',
   occurredAt: FIXTURE_TIME_MS,
   ...changes,
 })

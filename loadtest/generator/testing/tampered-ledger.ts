@@ -1,5 +1,7 @@
 /** A ledger with a history of every kind, published, archived and partly closed, for changing it by hand and putting it back. */
 
+import { labelValue } from '#connectors/ingest/wire.ts'
+import { label } from '#domain/transactions/testing/fixtures.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
 import { AuditLog } from '#platform/postgres/audit-log.ts'
 import { closePeriods } from '#platform/postgres/periods/close.ts'
@@ -45,7 +47,7 @@ export class TamperedLedger {
     await history.generate('v0', { seed: 20, transactions: 600, accounts: 60, roles: [] })
     await history.pipeline.start(['processor'])
     await history.pipeline.putRulebook(
-      shadowRulebook(['card_count_1d', 'terminal_count_1d', 'device_count_1d']),
+      shadowRulebook(['card_count_1d', 'terminal_frauds_28d', 'device_count_1d']),
     )
     await history.pipeline.stop()
     await history.generate('v1', { seed: 21, transactions: 1_500, accounts: 60 })
@@ -190,6 +192,12 @@ const administer = async (pipeline: PipelineFixture): Promise<void> => {
     ...{ ruleId: 'history_horizon', type: 'history_horizon', currency: null, threshold: 0n },
     ...{ windowMs: BigInt(31 * DAY_MS), action: 'reject', enabled: true, ...at },
   }
+  const payments = await pipeline.ledger.rows<{ id: string; source: string }>(
+    'select id, source from transactions where payer_no is not null order by sequence, index limit 24',
+  )
+  const labels = payments.map(({ id: transactionId, source }, n) =>
+    labelValue(label({ transactionId, source, verdict: n % 2 === 0 ? 'fraud' : 'genuine' })),
+  )
   const unreadable = Array.from({ length: 12 }, () => ({
     topic: 'transactions',
     key: null,
@@ -199,6 +207,7 @@ const administer = async (pipeline: PipelineFixture): Promise<void> => {
   await pipeline.applied([
     ...(await pipeline.publish(unreadable)),
     ...(await pipeline.publishValues('commands', commands)),
+    ...(await pipeline.publishValues('fraud.labels', labels)),
     ...(await pipeline.publishValues('rules', [...rules, horizon])),
   ])
 }

@@ -21,6 +21,7 @@ export const cachedState = (
   const isPlain =
     needs.cards.size === 0 &&
     needs.parentKeys.size === 0 &&
+    needs.labelKeys.size === 0 &&
     needs.commandIds.size === 0 &&
     needs.deadLetters.size === 0
   if (!isPlain) return null
@@ -44,6 +45,8 @@ export const cachedState = (
     cards: new Map(),
     parties,
     claimed: new Map(),
+    labelTargets: new Map(),
+    labelKeys: needs.labelKeys,
     holds: new Map(),
     parents: new Map(),
     parentsTakenAt: new Map(),

@@ -19,6 +19,7 @@ import { KINDS } from '#domain/transactions/outcomes.ts'
 import { textArray, uuidArray } from '../binary-arrays.ts'
 import { type HoldRow, holdOfRow, ruleOfRow } from './json-rows.ts'
 import { readCommands, readDeadLetterStatuses } from './load-commands.ts'
+import { readLabelTargets, withAcceptors } from './load-labels.ts'
 import { readParties } from './load-parties.ts'
 import type { LedgerCache, LoadOptions, LockedHead, Statements } from './store.ts'
 
@@ -33,23 +34,35 @@ export const loadState = async (
   options: LoadOptions,
 ): Promise<LedgerState> => {
   const latestTick = latestTime(head, needs)
-  const [claimed, holds, due, { parents, parentsTakenAt }, cards, rules, commands, deadLetters] =
-    await Promise.all([
-      options.checkIds ? readClaimed(session, needs.idKeys) : new Map<string, ClaimedTransactionId>(),
-      readHolds(session, needs.parentKeys),
-      latestTick === null ? [] : readDueHolds(session, latestTick),
-      readParents(session, needs.parentKeys),
-      readCards(session, needs.cards),
-      readRules(session, head, cache),
-      readCommands(session, needs.commandIds),
-      readDeadLetterStatuses(session, [...needs.deadLetters.values()]),
-    ])
+  const [
+    claimed,
+    holds,
+    due,
+    { parents, parentsTakenAt },
+    cards,
+    rules,
+    labelTargets,
+    commands,
+    deadLetters,
+  ] = await Promise.all([
+    options.checkIds ? readClaimed(session, needs.idKeys) : new Map<string, ClaimedTransactionId>(),
+    readHolds(session, needs.parentKeys),
+    latestTick === null ? [] : readDueHolds(session, latestTick),
+    readParents(session, needs.parentKeys),
+    readCards(session, needs.cards),
+    readRules(session, head, cache),
+    readLabelTargets(session, needs.labelKeys),
+    readCommands(session, needs.commandIds),
+    readDeadLetterStatuses(session, [...needs.deadLetters.values()]),
+  ])
   const dueHolds = due.slice(0, DECISION_BOUNDS.expiriesMax).map((hold) => holds.get(hold.key) ?? hold)
   for (const hold of dueHolds) holds.set(hold.key, hold)
+  const payments = [...labelTargets.values()].flatMap(({ payment }) => payment ?? [])
+  for (const { payer } of payments) needs.accountIds.add(payer)
   const [accounts, heldCards, parties] = await Promise.all([
     readAccounts(session, accountIdsOf(needs, holds, parents, cards), cache),
     readCards(session, cardsOf(holds, parents, cards)),
-    readParties(session, needs.parties(watchOf(rules)), cache),
+    readParties(session, withAcceptors(needs.parties(watchOf(rules)), payments), cache),
   ])
   for (const [token, card] of heldCards) cards.set(token, card)
   return {
@@ -58,6 +71,8 @@ export const loadState = async (
     cards,
     parties,
     claimed,
+    labelTargets,
+    labelKeys: needs.labelKeys,
     holds,
     parents,
     parentsTakenAt,

@@ -1,6 +1,7 @@
 /** Writes what is rare: forgotten ids, holds, reversals, rules, dead letters and commands. */
 import type { BatchEffects, LedgerState } from '#domain/ledger/state.ts'
 import {
+  boolArray,
   byteaArray,
   int2Array,
   int4Array,
@@ -21,6 +22,7 @@ export const writeForgotten = (session: Statements, pending: Pending, effects: B
     session.query('forget-ids', 'delete from transaction_ids where key = any($1::uuid[])', [keys]),
     session.query('forget-holds', 'delete from holds where key = any($1::uuid[])', [keys]),
     session.query('forget-reversals', 'delete from reversals where key = any($1::uuid[])', [keys]),
+    session.query('forget-labels', 'delete from fraud_labels where key = any($1::uuid[])', [keys]),
   )
 }
 
@@ -79,6 +81,39 @@ export const writeReversals = (
         int8Array(rows.map((r) => r.reversed)),
       ],
     ),
+  )
+}
+
+const UPSERT_LABELS = `insert into fraud_labels (key, is_fraud, actor, reason, occurred_at, recorded_at, topic, partition,
+    "offset", version)
+  select k, f, a, r, oc, re, t, p, o, $1 from unnest($2::uuid[], $3::bool[], $4::text[], $5::text[], $6::timestamptz[],
+    $7::timestamptz[], $8::text[], $9::int[], $10::bigint[]) as u (k, f, a, r, oc, re, t, p, o) order by k
+  on conflict (key) do update set is_fraud = excluded.is_fraud, actor = excluded.actor, reason = excluded.reason,
+    occurred_at = excluded.occurred_at, recorded_at = excluded.recorded_at, topic = excluded.topic,
+    partition = excluded.partition, "offset" = excluded."offset", version = excluded.version`
+
+/** What is known of payments from now on. */
+export const writeLabels = (
+  session: Statements,
+  pending: Pending,
+  state: LedgerState,
+  effects: BatchEffects,
+): void => {
+  if (effects.labels.size === 0) return
+  const labels = [...effects.labels.values()]
+  pending.push(
+    session.query('upsert-labels', UPSERT_LABELS, [
+      state.sequence,
+      uuidArray(labels.map((l) => l.key)),
+      boolArray(labels.map((l) => l.isFraud)),
+      textArray(labels.map((l) => l.actor)),
+      textArray(labels.map((l) => l.reason)),
+      timestampArray(labels.map((l) => l.occurredAt)),
+      timestampArray(labels.map((l) => l.recordedAt)),
+      textArray(labels.map((l) => l.position.topic)),
+      int4Array(labels.map((l) => l.position.partition)),
+      int8Array(labels.map((l) => l.position.offset)),
+    ]),
   )
 }
 

@@ -4,6 +4,7 @@ import { pendingTicksJson } from '#domain/time/pending-ticks.ts'
 import { CAUSES, KINDS, REASONS, STATUSES } from '#domain/transactions/outcomes.ts'
 import { OperatingError } from '#platform/errors.ts'
 import {
+  boolArray,
   byteaArray,
   int2Array,
   int4Array,
@@ -20,6 +21,7 @@ import {
   writeDeadLetters,
   writeForgotten,
   writeHolds,
+  writeLabels,
   writeMoves,
   writeReversals,
   writeRules,
@@ -60,6 +62,7 @@ export const commitBatch = async (
   writeHolds(session, pending, effects)
   writeReversals(session, pending, state, effects)
   writeRules(session, pending, effects)
+  writeLabels(session, pending, state, effects)
   writeDeadLetters(session, pending, state, effects)
   writeCommands(session, pending, state, effects)
   pending.push(insertBatch(session, head, state, batch))
@@ -104,12 +107,21 @@ const writeIds = (session: Statements, pending: Pending, state: LedgerState, eff
   )
 }
 
-const INSERT_TRANSACTIONS = `insert into transactions (recorded_at, sequence, index, key, id, source, kind, cause, status, reason,
-    parent_key, card_no, end_to_end_id, uetr, occurred_at, value_at, topic, partition, "offset", actor)
-  select * from (select r, $1::bigint, i, k, d, s, ki, ca, st, re, pk, cn, e2e, ue, oc, va, t, p, o, ac
+/** @param more columns beside the usual ones: names, short names and arrays, each beginning with a comma */
+const insertTransactions = (more: { names: string; short: string; arrays: string }): string =>
+  `insert into transactions (recorded_at, sequence, index, key, id, source, kind, cause, status, reason,
+    parent_key, card_no, end_to_end_id, uetr, occurred_at, value_at, topic, partition, "offset", actor${more.names})
+  select * from (select r, $1::bigint, i, k, d, s, ki, ca, st, re, pk, cn, e2e, ue, oc, va, t, p, o, ac${more.short}
   from unnest($2::timestamptz[], $3::int[], $4::uuid[], $5::text[], $6::text[], $7::int2[], $8::int2[], $9::int2[], $10::int2[],
     $11::uuid[], $12::bigint[], $13::text[], $14::text[], $15::timestamptz[], $16::timestamptz[], $17::text[], $18::int[],
-    $19::bigint[], $20::text[]) as u (r, i, k, d, s, ki, ca, st, re, pk, cn, e2e, ue, oc, va, t, p, o, ac)) as rows`
+    $19::bigint[], $20::text[]${more.arrays}) as u (r, i, k, d, s, ki, ca, st, re, pk, cn, e2e, ue, oc, va, t, p, o, ac${more.short})) as rows`
+const INSERT_TRANSACTIONS = insertTransactions({ names: '', short: '', arrays: '' })
+/** With what labels need: only where a rule looks at them, so that nobody else pays for it. */
+const INSERT_LABELLED = insertTransactions({
+  names: ', payer_no, acceptor, was_unusual',
+  short: ', pn, ap, un',
+  arrays: ', $21::bigint[], $22::text[], $23::bool[]',
+})
 
 const writeTransactions = (
   session: Statements,
@@ -118,8 +130,11 @@ const writeTransactions = (
   decisions: readonly TransactionDecision[],
 ): void => {
   if (decisions.length === 0) return
+  const isLabelled = decisions.some(({ payment }) => payment !== null)
+  const name = isLabelled ? 'insert-labelled' : 'insert-transactions'
+  const text = isLabelled ? INSERT_LABELLED : INSERT_TRANSACTIONS
   pending.push(
-    session.query('insert-transactions', INSERT_TRANSACTIONS, [
+    session.query(name, text, [
       state.sequence,
       timestampArray(decisions.map((d) => d.recordedAt)),
       int4Array(decisions.map((d) => d.index)),
@@ -140,9 +155,16 @@ const writeTransactions = (
       int4Array(decisions.map((d) => d.position.partition)),
       int8Array(decisions.map((d) => d.position.offset)),
       textArray(decisions.map((d) => d.actor)),
+      ...(isLabelled ? labelColumns(decisions) : []),
     ]),
   )
 }
+
+const labelColumns = (decisions: readonly TransactionDecision[]): Buffer[] => [
+  int8Array(decisions.map((d) => d.payment?.payerNo ?? null)),
+  textArray(decisions.map((d) => d.payment?.acceptor ?? null)),
+  boolArray(decisions.map((d) => d.payment?.wasUnusual ?? null)),
+]
 
 /** Effective time of a decision: what its record says, else when it occurred, ms. */
 export const valueTimeOf = (decision: TransactionDecision): number =>

@@ -1,5 +1,5 @@
 /**
- * Deletes forgotten ids (domain/ledger/horizons.ts) with the holds and reversals that hang on them. No index says how old an id
+ * Deletes forgotten ids (domain/ledger/horizons.ts) with the holds, reversals and labels that hang on them. No index says how old an id
  * is: the table is swept from its first block to its last, some blocks at a time, which costs nothing where ids are taken.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -31,7 +31,8 @@ const PRUNE = `with gone as (
       and not exists (select from holds h where h.key = i.key and h.status = 'active')
     returning key),
   gone_holds as (delete from holds using gone where holds.key = gone.key),
-  gone_reversals as (delete from reversals using gone where reversals.key = gone.key)
+  gone_reversals as (delete from reversals using gone where reversals.key = gone.key),
+  gone_labels as (delete from fraud_labels using gone where fraud_labels.key = gone.key)
   select count(*)::int as deleted from gone`
 
 /**

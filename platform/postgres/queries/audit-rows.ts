@@ -48,6 +48,9 @@ export const APPENDED = {
       'partition',
       '"offset"',
       'actor',
+      'payer_no',
+      'acceptor',
+      'was_unusual',
     ],
   },
   postings: {
@@ -187,6 +190,22 @@ export const CHANGING = {
     name: 'fraud_parties',
     keyColumns: 2,
     columns: ['kind', 'name', 'used_day', 'version', bytes('state')],
+  },
+  fraud_labels: {
+    name: 'fraud_labels',
+    keyColumns: 1,
+    columns: [
+      uuid('key'),
+      'is_fraud',
+      'actor',
+      'reason',
+      time('occurred_at'),
+      time('recorded_at'),
+      'topic',
+      'partition',
+      '"offset"',
+      'version',
+    ],
   },
   ingest_offsets: {
     name: 'ingest_offsets',

@@ -3,7 +3,7 @@
  *
  * `<ledger>-<sequence, 15 digits>.checkpoint.zst`: zstd over JSON lines (UTF-8). The first line is {"checkpoint": 1, …} with the head:
  * ledger, sequence, chain (hash of that batch), tick, pendingTicks, expiring, logic, rulesVersion, rules, horizons, positions. Each
- * other line is an array that begins with its kind: account, card, party, hold, command, letter, id (see the encoders below); the last one is
+ * other line is an array that begins with its kind: account, card, payment, label, party, hold, command, letter, id (see the encoders below); the last one is
  * ["end", number of lines before it]. 64-bit numbers are decimal strings, hashes hexadecimal, profiles base64.
  * `….checkpoint.json` beside it says {ledger, sequence, chain, sha256}: SHA-256 of the uncompressed lines.
  *
@@ -18,7 +18,7 @@ import { pipeline } from 'node:stream/promises'
 import { createZstdCompress, createZstdDecompress } from 'node:zlib'
 import { encodeParty, type PartyKind, type PartyState, storedParty } from '#domain/fraud/parties.ts'
 import { decodeProfile, encodeProfile } from '#domain/fraud/profile.ts'
-import type { AccountState, CardState, HoldState } from '#domain/ledger/state.ts'
+import type { AccountState, CardState, HoldState, LabelledPayment } from '#domain/ledger/state.ts'
 import { LOGIC_VERSION } from '#domain/ledger/state.ts'
 import { pendingTicksJson, restoreTicks } from '#domain/time/pending-ticks.ts'
 import { OperatingError } from '#platform/errors.ts'
@@ -126,6 +126,8 @@ function* linesOf(ledger: string, memory: LedgerMemory, chain: Buffer): Generato
   yield line(headOf(ledger, memory, chain))
   for (const account of memory.accountsInOrder()) yield line(['account', encodeAccount(account)])
   for (const card of memory.cards.values()) yield line(['card', { ...card }])
+  for (const [key, payment] of memory.payments) yield line(['payment', key, payment])
+  for (const [key, isFraud] of memory.labels) yield line(['label', key, isFraud])
   for (const party of memory.parties.values()) yield line(['party', ...encodedParty(party)])
   for (const hold of memory.holds.values()) yield line(['hold', encodeHold(hold)])
   for (const [id, { content }] of memory.commands) yield line(['command', id, content])
@@ -207,6 +209,12 @@ const restore = (memory: LedgerMemory, [kind, ...fields]: readonly [string, ...u
       break
     case 'card':
       memory.restoreCard(decodeCard(fields[0] as Plain))
+      break
+    case 'payment':
+      memory.payments.set(fields[0] as string, fields[1] as LabelledPayment)
+      break
+    case 'label':
+      memory.labels.set(fields[0] as string, fields[1] as boolean)
       break
     case 'party':
       memory.restoreParty(decodedParty(fields as unknown as EncodedParty))

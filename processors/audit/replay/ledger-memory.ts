@@ -1,7 +1,9 @@
 /** A whole ledger in memory, as compact as a million transactions need: what the tables hold between batches, by replay alone. */
+import { DAY_MS } from '#domain/fraud/features/feedback.ts'
 import { encodeParty, partyKey, type PartyState } from '#domain/fraud/parties.ts'
 import type { Rule } from '#domain/fraud/rules.ts'
 import { type Horizons, NO_HORIZONS } from '#domain/ledger/horizons.ts'
+import { isBeyondLabels } from '#domain/ledger/labels.ts'
 import type { LedgerInput } from '#domain/ledger/inputs.ts'
 import { type BatchNeeds, collectNeeds } from '#domain/ledger/needs.ts'
 import {
@@ -13,6 +15,8 @@ import {
   DECISION_BOUNDS,
   type DeadLetterStatus,
   type HoldState,
+  type LabelledPayment,
+  type LabelTarget,
   type LedgerState,
   type PostedParent,
   type TransactionDecision,
@@ -38,6 +42,9 @@ export class LedgerMemory implements Names {
   /** Active ones only: of those that are over `transactions` keeps what is needed. */
   readonly holds = new Map<string, HoldState>()
   readonly transactions = new TransactionMemory()
+  /** By key, as far back as labels count: payments that a rule looked at labels of, and what is known of any. */
+  readonly payments = new Map<string, LabelledPayment>()
+  readonly labels = new Map<string, boolean>()
   readonly commands = new Map<string, ClaimedId>()
   readonly deadLetters = new Map<string, DeadLetterStatus>()
   /** By cluster: positions are its own. */
@@ -48,6 +55,8 @@ export class LedgerMemory implements Names {
   rulesVersion = 0n
   time: TickState
   expiring = false
+  /** Day on which it was last looked for what labels don't reach any more. */
+  private swept = -1
   /** No active hold is over before this, ms since 1970. */
   private earliestExpiry = Number.POSITIVE_INFINITY
 
@@ -81,6 +90,8 @@ export class LedgerMemory implements Names {
       cards: this.cards,
       parties: this.parties,
       claimed: this.claimedOf(needs),
+      labelTargets: this.labelTargetsOf(needs),
+      labelKeys: needs.labelKeys,
       holds,
       parents: this.parentsOf(needs),
       parentsTakenAt: this.parentsTakenAt(needs),
@@ -119,7 +130,11 @@ export class LedgerMemory implements Names {
     for (const key of effects.forgotten) {
       this.transactions.forget(key)
       this.holds.delete(key)
+      this.payments.delete(key)
+      this.labels.delete(key)
     }
+    for (const { key, isFraud } of effects.labels.values()) this.labels.set(key, isFraud)
+    this.dropUnlabelled()
     for (const decision of effects.decisions) this.keepDecision(decision)
     for (const parent of effects.parents) this.keepReversed(parent)
     for (const hold of effects.holds) this.keepHold(this.asStored(hold))
@@ -166,6 +181,7 @@ export class LedgerMemory implements Names {
     if (decision.claims) {
       this.transactions.claim(key, { content: decision.content, takenAtMs: decision.recordedAt })
     }
+    if (decision.claims && decision.payment !== null) this.payments.set(key, decision.payment)
     if (decision.status !== 'applied') return
     const postings = decision.postings.map((posting) => ({
       debitNo: posting.debit.no,
@@ -198,6 +214,30 @@ export class LedgerMemory implements Names {
       if (taken !== null) claimed.set(key, { content: taken.content, recordedAt: taken.takenAtMs })
     }
     return claimed
+  }
+
+  /** Of what is so old that no label counts nothing is kept; looked at once a day. */
+  private dropUnlabelled(): void {
+    const day = Math.floor(this.time.nowMs / DAY_MS)
+    if (day === this.swept) return
+    this.swept = day
+    for (const kept of [this.payments, this.labels]) {
+      for (const key of kept.keys()) {
+        const taken = this.transactions.takenId(key)
+        if (taken === null || isBeyondLabels(this, taken.takenAtMs)) kept.delete(key)
+      }
+    }
+  }
+
+  private labelTargetsOf(needs: BatchNeeds): Map<string, LabelTarget> {
+    const targets = new Map<string, LabelTarget>()
+    for (const key of needs.labelKeys) {
+      const taken = this.transactions.takenId(key)
+      if (taken === null) continue
+      const payment = this.payments.get(key) ?? null
+      targets.set(key, { takenAt: taken.takenAtMs, payment, isFraud: this.labels.get(key) ?? null })
+    }
+    return targets
   }
 
   private parentsTakenAt(needs: BatchNeeds): Map<string, number> {

@@ -6,6 +6,7 @@ import type {
   BatchEffects,
   CardState,
   HoldState,
+  LabelEffect,
   LedgerState,
   TransactionDecision,
 } from '#domain/ledger/state.ts'
@@ -92,6 +93,9 @@ const transactionRow = (sequence: bigint, decision: TransactionDecision): AuditR
     position.partition,
     position.offset,
     decision.actor,
+    decision.payment?.payerNo ?? null,
+    decision.payment?.acceptor ?? null,
+    decision.payment?.wasUnusual ?? null,
   )
 }
 
@@ -171,6 +175,20 @@ export const cardRow = (card: CardState): AuditRow =>
     card.day,
     card.dayAmount,
     card.version,
+  )
+
+export const labelRow = (label: LabelEffect, version: bigint): AuditRow =>
+  row(
+    label.key,
+    label.isFraud,
+    label.actor,
+    label.reason,
+    time(label.occurredAt),
+    time(label.recordedAt),
+    label.position.topic,
+    label.position.partition,
+    label.position.offset,
+    version,
   )
 
 export const partyRow = (party: PartyState): AuditRow =>

@@ -126,6 +126,7 @@ describe('tables', () => {
       accounts: `account_no = 99999, account_id = 'mine'`,
       cards: `card_no = 99999, card = 'mine'`,
       fraud_parties: `name = 'mine'`,
+      fraud_labels: `key = md5('mine')::uuid`,
       ingest_offsets: `topic = 'mine'`,
       codes: `code = 9999`,
       closings: `account_no = 99999`,

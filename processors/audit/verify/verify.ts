@@ -15,7 +15,16 @@ import type { LedgerMemory } from '../replay/ledger-memory.ts'
 import type { DecidedBatch } from '../replay/replay.ts'
 import { AppendedTables } from './appended-tables.ts'
 import { ChangingRows, compareNumbered, type NumberedRows } from './changing-rows.ts'
-import { accountRow, appendedRows, cardRow, holdRow, idRow, partyRow, reversalRow } from './expected-rows.ts'
+import {
+  accountRow,
+  appendedRows,
+  cardRow,
+  holdRow,
+  idRow,
+  labelRow,
+  partyRow,
+  reversalRow,
+} from './expected-rows.ts'
 import { checkCodes, checkHead, type LastOffsets, PartitionEnds } from './final-state.ts'
 import type { Findings } from './findings.ts'
 import { checkSweep } from './standing.ts'
@@ -49,6 +58,7 @@ export class TableCheck {
   private readonly ids = new ChangingRows(CHANGING.transaction_ids, 'compact')
   private readonly holds = new ChangingRows(CHANGING.holds, 'compact')
   private readonly reversals = new ChangingRows(CHANGING.reversals, 'plain')
+  private readonly labels = new ChangingRows(CHANGING.fraud_labels, 'compact')
   private readonly ends = new PartitionEnds()
 
   /** @param keptFrom rows recorded before it were dropped with their periods; null = all are kept */
@@ -72,6 +82,7 @@ export class TableCheck {
         if (changed) this.reversals.expect(reversalRow(key, posting, reversed, state.sequence))
       }
     }
+    for (const label of effects.labels.values()) this.labels.expect(labelRow(label, state.sequence))
     await this.appended.add(state.sequence, appendedRows(state, effects))
   }
 
@@ -79,7 +90,7 @@ export class TableCheck {
   async end(head: HeadRow): Promise<void> {
     const { pool, memory, findings } = this
     await this.appended.end(null)
-    for (const rows of [this.ids, this.holds, this.reversals]) {
+    for (const rows of [this.ids, this.holds, this.reversals, this.labels]) {
       await rows.compare(pool, findings, (key) => this.isForgotten(key.split('/')[0]!))
     }
     const accounts: NumberedRows = {
@@ -133,6 +144,7 @@ export class TableCheck {
   private forget(key: string): void {
     this.ids.forget(key)
     this.holds.forget(key)
+    this.labels.forget(key)
     for (const { posting } of this.memory.transactions.parent(key, this.memory)?.postings ?? []) {
       this.reversals.forget(`${key}/${posting}`)
     }

@@ -4,6 +4,7 @@ import type { LedgerInput, RuleInput, UnreadableInput } from '#domain/ledger/inp
 import {
   account,
   external,
+  label,
   posting,
   review,
   START_MS,
@@ -56,7 +57,12 @@ const looksAtParties = JSON.stringify({
       title: 'Busy',
       words: '{value} of {threshold}',
       fires: { feature: 'terminal_count_1d', above: 1 },
-      when: { feature: 'device_count_1d', atLeast: 0 },
+      when: {
+        any: [
+          { feature: 'device_count_1d', atLeast: 0 },
+          { feature: 'account_frauds_28d', atLeast: 0 },
+        ],
+      },
       weight: 1,
       action: 'alert',
       mode: 'live',
@@ -150,11 +156,28 @@ const EVERYTHING: readonly (readonly LedgerInput[])[] = [
   [rulebook({ type: 'rulebook', actor: 'ben', approves: PROPOSED_IN })],
   [at('t1', 'lobby', { device: 'phone' }), at('t2', 'lobby'), at('t3', null, { merchant: 'lobby' })],
   [at('t4', 'lobby', { device: 'other' }), at('t5', 'kiosk', { device: 'phone' })],
+  [label('t1', 'fraud'), label('t3', 'genuine'), label('p1', 'fraud'), label('nobody', 'fraud')],
+  [label('t1', 'genuine'), label('t3', 'genuine'), label('a1', 'fraud')],
 ]
 
-const KEYS = ['p1', 'p2', 'p3', 'a1', 'a2', 'a3', 'c1', 'r1', 'h1', 'h2', 'h3', 'poor', 'never'].map((id) =>
-  transactionKey('test', id),
-)
+const KEYS = [
+  'p1',
+  'p2',
+  'p3',
+  'a1',
+  'a2',
+  'a3',
+  'c1',
+  'r1',
+  'h1',
+  'h2',
+  'h3',
+  'poor',
+  't1',
+  't3',
+  't5',
+  'never',
+].map((id) => transactionKey('test', id))
 
 const PARTIES = new Map(
   [
@@ -195,6 +218,7 @@ export const ROW_CASES: readonly PostgresCase[] = [
           idKeys: KEYS,
           parentKeys: new Set(KEYS),
           latestTick: START_MS + 10_000_000_000,
+          labelKeys: new Set(KEYS),
           parties: () => PARTIES,
         })
       }

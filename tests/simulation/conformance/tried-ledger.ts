@@ -21,7 +21,11 @@ export interface PostgresCase {
 }
 
 export const PARTITIONS = [
-  ...['accounts', 'rules', 'reviews', 'ticks'].map((topic) => ({ topic, partition: 0, initialOffset: 0n })),
+  ...['accounts', 'rules', 'reviews', 'fraud.labels', 'ticks'].map((topic) => ({
+    topic,
+    partition: 0,
+    initialOffset: 0n,
+  })),
   ...[0, 1, 2].map((partition) => ({ topic: 'transactions', partition, initialOffset: 0n })),
 ]
 

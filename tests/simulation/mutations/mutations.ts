@@ -357,4 +357,12 @@ export const MUTATIONS: readonly Mutation[] = [
         ? await this.#guarded(() => this.#takeLease(state.generation, accountId))
         : undefined`,
   ),
+  one(
+    'parties-not-written',
+    'what fraud rules know of a terminal is kept in the batch that used it',
+    8,
+    WRITE,
+    '  writeParties(session, pending, state, effects)\n',
+    '',
+  ),
 ]

@@ -50,6 +50,7 @@ interface Step {
   readonly name: string
   readonly next: bigint
   readonly intent: Intent | null
+  readonly sequence: bigint
 }
 
 /** Every balance that an account had, by the batch that made it. */
@@ -100,7 +101,10 @@ export class CommitChecks {
     const steps = this.steps.slice(0, last?.steps ?? 0)
     this.model = new LedgerModel(this.genesis.nowMs)
     for (const [name, offset] of this.begun) this.model.begin(name, offset)
-    for (const { name, next, intent } of steps) this.model.decide(name, next, intent)
+    for (const { name, next, intent, sequence: decidedIn } of steps) {
+      this.model.sequence = decidedIn
+      this.model.decide(name, next, intent)
+    }
     this.model.touched.clear()
     this.model.rulesChanged = false
     this.steps = steps
@@ -296,7 +300,9 @@ export class CommitChecks {
   }
 
   private decideOne(expected: Expected[], name: string, next: bigint, intent: Intent | null): void {
-    this.steps.push({ name, next, intent })
+    const sequence = this.sequence + 1n
+    this.steps.push({ name, next, intent, sequence })
+    this.model.sequence = sequence
     expected.push(...this.model.decide(name, next, intent))
   }
 

@@ -16,6 +16,7 @@ export interface IntendedTransaction {
   readonly parentId: string | null
   readonly expiresAt: number | null
   readonly occurredAt: number
+  readonly terminal: string | null
 }
 
 export interface IntendedAccount {
@@ -35,6 +36,23 @@ export interface IntendedRule {
   readonly threshold: bigint
   readonly action: 'reject' | 'hold' | 'alert'
   readonly enabled: boolean
+}
+
+/** The rulebook that holds payments which are a terminal's HELD_FROM-th to HELD_TO-th; it looks at labels too, without acting. */
+export interface IntendedRulebook {
+  readonly type: 'rulebook'
+  /** Version of the proposal that is approved; null = this one proposes. */
+  readonly approves: bigint | null
+  readonly actor: string
+}
+export const HELD_FROM = 4
+export const HELD_TO = 9
+
+export interface IntendedLabel {
+  readonly type: 'label'
+  readonly id: string
+  readonly source: string
+  readonly isFraud: boolean
 }
 
 export interface IntendedReview {
@@ -59,6 +77,8 @@ export type Intent =
   | IntendedTransaction
   | IntendedAccount
   | IntendedRule
+  | IntendedRulebook
+  | IntendedLabel
   | IntendedReview
   | IntendedTick
   | IntendedGarbage

@@ -2,7 +2,6 @@
  * A ledger as simple as can be, that shares no code with the engine's: what each intended record must come to, one after the
  * other. All its accounts are credit-normal, so money leaves an account by its debits.
  */
-import { createHash } from 'node:crypto'
 import type {
   IntendedAccount,
   IntendedPosting,
@@ -12,6 +11,8 @@ import type {
   IntendedTransaction,
   Intent,
 } from './intents.ts'
+import { keyOf } from './keys.ts'
+import { RulebookModel } from './rulebook-model.ts'
 
 export interface ModelAccount {
   readonly currency: string
@@ -47,21 +48,6 @@ export interface Expected {
 const WEEK_MS = 7 * 86_400_000
 const PENDING_MAX = 64
 
-const lengthPrefixed = (text: string): Buffer => {
-  const bytes = Buffer.from(text, 'utf8')
-  const length = Buffer.alloc(4)
-  length.writeUInt32BE(bytes.length)
-  return Buffer.concat([length, bytes])
-}
-
-/** As documented in domain/transactions/canonical.ts. */
-export const keyOf = (source: string, id: string): string =>
-  createHash('sha256')
-    .update(lengthPrefixed(source))
-    .update(lengthPrefixed(id))
-    .digest()
-    .toString('hex', 0, 16)
-
 const contentOf = (transaction: IntendedTransaction): string =>
   JSON.stringify(transaction, (_name, value: unknown) => (typeof value === 'bigint' ? String(value) : value))
 
@@ -70,6 +56,8 @@ export class LedgerModel {
   readonly touched = new Set<string>()
   nowMs: number
   rulesChanged = false
+  sequence = 0n
+  private readonly book = new RulebookModel()
   private readonly contents = new Map<string, string>()
   private readonly holds = new Map<string, ModelHold>()
   private readonly posted = new Map<
@@ -137,6 +125,12 @@ export class LedgerModel {
         this.rules.set(intent.ruleId, intent)
         this.rulesChanged = true
         return []
+      case 'rulebook':
+        if (this.book.decide(intent, this.sequence)) this.rulesChanged = true
+        return []
+      case 'label':
+        for (const payer of this.book.label(intent, this.contents)) this.touched.add(payer)
+        return []
       case 'review':
         return this.decideReview(intent)
       default:
@@ -201,7 +195,19 @@ export class LedgerModel {
   ): Expected {
     const refused = this.refusal(intent.postings)
     if (refused !== null) return expect(intent, 'rejected', refused, cause)
-    const action = withFraud ? this.fraud(intent) : 'none'
+    const { isCustomer } = this.accounts.get(intent.postings[0]!.debit)!
+    const count = withFraud && isCustomer ? this.book.look(intent, key) : null
+    const decided = this.payLookedAt(intent, key, withFraud ? this.fraud(intent, count) : 'none', cause)
+    if (count !== null && decided.status !== 'rejected') this.book.note(intent.terminal!, count)
+    return decided
+  }
+
+  private payLookedAt(
+    intent: IntendedTransaction,
+    key: string,
+    action: 'none' | 'alert' | 'hold' | 'reject',
+    cause: Expected['cause'],
+  ): Expected {
     if (action === 'reject') return expect(intent, 'rejected', 'fraud_rejected', cause)
     if (action === 'hold' || intent.kind === 'authorize') {
       if (!this.reserve(intent.postings)) return expect(intent, 'rejected', 'insufficient_funds', cause)
@@ -234,7 +240,7 @@ export class LedgerModel {
     return pairs.some(([debit, credit]) => debit!.isFrozen || credit!.isFrozen) ? 'account_frozen' : null
   }
 
-  private fraud(intent: IntendedTransaction): 'none' | 'alert' | 'hold' | 'reject' {
+  private fraud(intent: IntendedTransaction, count: number | null): 'none' | 'alert' | 'hold' | 'reject' {
     const payerId = intent.postings[0]!.debit
     const payer = this.accounts.get(payerId)!
     if (!payer.isCustomer) return 'none'
@@ -242,7 +248,7 @@ export class LedgerModel {
     let paid = 0n
     for (const posting of intent.postings) if (posting.debit === payerId) paid += posting.amount
     const order = ['none', 'alert', 'hold', 'reject'] as const
-    let strongest = 0
+    let strongest = this.book.holds(count) ? order.indexOf('hold') : 0
     for (const rule of this.rules.values()) {
       if (!rule.enabled || rule.currency !== payer.currency || paid <= rule.threshold) continue
       strongest = Math.max(strongest, order.indexOf(rule.action))

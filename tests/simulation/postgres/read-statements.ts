@@ -92,6 +92,28 @@ const readClaimed: Statement = {
     }),
 }
 
+const readLabelTargets: Statement = {
+  run: ({ tables, values }) =>
+    elementsOf<string>(values[0]).flatMap((key) => {
+      const taken = tables.ids.get(key)
+      if (taken === undefined) return []
+      const row = tables.transactions.get(`${taken.sequence}.${taken.index}`)
+      const isPaid = row !== undefined && row.payerNo !== null
+      return [
+        {
+          key: uuidText(key),
+          taken_ms: String(taken.recordedAtMs),
+          payer: isPaid ? tables.accountIdByNo.get(String(row.payerNo)) : null,
+          payer_no: isPaid ? String(row.payerNo) : null,
+          acceptor: row?.acceptor ?? null,
+          at_ms: row === undefined ? null : String(row.occurredAtMs),
+          was_unusual: row?.wasUnusual ?? null,
+          is_fraud: tables.labels.get(key) ?? null,
+        },
+      ]
+    }),
+}
+
 const holdRow = (context: StatementContext, key: string): object[] => {
   const row = context.tables.holds.get(key)
   if (row === undefined) return []
@@ -301,6 +323,7 @@ export const readStatements: Readonly<Record<string, Statement>> = {
   'read-accounts': readAccounts,
   'read-parties': readParties,
   'read-claimed': readClaimed,
+  'read-label-targets': readLabelTargets,
   'read-holds': readHolds,
   'read-due-holds': readDueHolds,
   'read-parents': readParents,

@@ -48,6 +48,11 @@ const insertTransactions: Statement = {
         topic: columns[15]![place]!,
         partition: columns[16]![place]!,
         offset: columns[17]![place]!,
+        recordedAtMs: BigInt(columns[0]![place]!),
+        occurredAtMs: BigInt(columns[13]![place]!),
+        payerNo: columns[19]?.[place] ?? null,
+        acceptor: columns[20]?.[place] ?? null,
+        wasUnusual: columns[21]?.[place] ?? null,
       }
       rows.push(put('transactions', `${sequence}.${row.index}`, row))
     }
@@ -160,6 +165,17 @@ const upsertParties: Statement = {
   },
 }
 
+const upsertLabels: Statement = {
+  run: (context) => {
+    const { values } = context
+    const verdicts = elementsOf<boolean>(values[2])
+    for (const [place, key] of elementsOf<string>(values[1]).entries()) {
+      context.write(put('labels', key, verdicts[place]!))
+    }
+    return []
+  },
+}
+
 const updateReference: Statement = {
   run: (context) => {
     const { values } = context
@@ -264,11 +280,13 @@ const insertBatch: Statement = {
 
 export const rowStatements: Readonly<Record<string, Statement>> = {
   'insert-transactions': insertTransactions,
+  'insert-labelled': insertTransactions,
   'insert-postings': insertPostings,
   'insert-accounts': insertAccounts,
   'update-balances': updateBalances,
   'update-reference': updateReference,
   'upsert-parties': upsertParties,
+  'upsert-labels': upsertLabels,
   'upsert-holds': upsertHolds,
   'upsert-reversals': upsertReversals,
   'insert-rules': insertRules,

@@ -77,6 +77,12 @@ export interface TransactionRow {
   readonly topic: string
   readonly partition: number
   readonly offset: bigint
+  readonly recordedAtMs: bigint
+  readonly occurredAtMs: bigint
+  /** null where no rule looked at labels. */
+  readonly payerNo: bigint | null
+  readonly acceptor: string | null
+  readonly wasUnusual: boolean | null
 }
 
 export interface PostingRow {
@@ -124,6 +130,8 @@ export interface Tables {
   readonly accounts: Map<string, AccountRow>
   readonly accountIdByNo: Map<string, string>
   readonly parties: Map<string, PartyRow>
+  /** By key: whether it is a fraud. */
+  readonly labels: Map<string, boolean>
   readonly ids: Map<string, IdRow>
   readonly transactions: Map<string, TransactionRow>
   readonly postings: Map<string, PostingRow>
@@ -151,6 +159,7 @@ export const emptyTables = (): Tables => ({
   accounts: new Map(),
   accountIdByNo: new Map(),
   parties: new Map(),
+  labels: new Map(),
   ids: new Map(),
   transactions: new Map(),
   postings: new Map(),

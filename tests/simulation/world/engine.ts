@@ -28,7 +28,7 @@ import type { Message } from '../kafka/producer.ts'
 import { SimulatedPgClient, SimulatedPgPool } from '../postgres/client.ts'
 import { makeSimulatedRedis } from '../redis/client.ts'
 import type { SimulatedProcess } from '../scheduler/scheduler.ts'
-import { INGEST, LEDGER, OTHER_WRITERS, type Services, TOPIC_PREFIX } from './services.ts'
+import { LEDGER, OTHER_WRITERS, type Services, TOPIC_PREFIX } from './services.ts'
 
 export interface EngineEvents {
   incident(code: string, message: string): void
@@ -102,7 +102,7 @@ export const startEngine = (services: Services, process: SimulatedProcess, event
         new IngestConsumer({
           kafka,
           groupId: `tallystream.processor.${LEDGER}`,
-          topics: INGEST.map(({ topic }) => TOPIC_PREFIX + topic),
+          topics: services.ingest.map(({ topic }) => TOPIC_PREFIX + topic),
           bytesPerPartitionMax: 20_000,
           claim: hooks.claim,
           release: hooks.release,
@@ -200,7 +200,7 @@ export const startEngine = (services: Services, process: SimulatedProcess, event
       lease: new Lease(pool as never, { name: 'ticker', holder: process.name, lifetimeMs: LEASE_MS.ticker }),
       readEnds: async () => {
         const ends = []
-        for (const { topic } of INGEST) {
+        for (const { topic } of services.ingest) {
           if (topic === 'ticks') continue
           for (const range of await admin.ranges(TOPIC_PREFIX + topic)) {
             ends.push({ topic, partition: range.partition, end: range.end })

@@ -17,13 +17,18 @@ export const TOPIC_PREFIX = 'simulated.'
 export const OTHER_WRITERS = 1_000
 
 /** The ingest topics with their partitions: few, so that they are busy. */
-export const INGEST = [
+const INGEST = [
   { topic: 'accounts', partitions: 1 },
   { topic: 'transactions', partitions: 3 },
   { topic: 'reviews', partitions: 1 },
   { topic: 'rules', partitions: 1 },
   { topic: 'ticks', partitions: 1 },
 ] as const
+
+/** Besides, in runs with a rulebook. */
+const FRAUD_INGEST = [{ topic: 'fraud.labels', partitions: 1 }] as const
+/** Every so many seeds have a rulebook, terminals and labels: the others find what they always found. */
+const RULEBOOK_EVERY = 8
 
 const OUTPUTS = [
   'transactions.processed',
@@ -44,6 +49,10 @@ export const GENESIS_HASH = Buffer.alloc(32, 7)
 
 export interface Services {
   readonly scheduler: Scheduler
+  /** The ingest topics with their partitions. */
+  readonly ingest: readonly { readonly topic: string; readonly partitions: number }[]
+  /** Whether a rulebook comes into force that looks at terminals and labels. */
+  readonly hasRulebook: boolean
   readonly broker: Broker
   readonly database: PgServer
   readonly cache: RedisServer
@@ -95,7 +104,9 @@ export const makeServices = (scheduler: Scheduler, odds: Odds, onRedisTrouble: (
       return random.int(20, 3_000)
     },
   })
-  for (const { topic, partitions } of INGEST) broker.createTopic(TOPIC_PREFIX + topic, partitions)
+  const hasRulebook = scheduler.seed % RULEBOOK_EVERY === 0
+  const ingest = hasRulebook ? [...INGEST, ...FRAUD_INGEST] : INGEST
+  for (const { topic, partitions } of ingest) broker.createTopic(TOPIC_PREFIX + topic, partitions)
   for (const topic of OUTPUTS) broker.createTopic(TOPIC_PREFIX + topic, 1)
   const database = new PgServer(scheduler, statementOf)
   database.tables.head.set('head', {
@@ -117,6 +128,8 @@ export const makeServices = (scheduler: Scheduler, odds: Odds, onRedisTrouble: (
   let members = 0
   return {
     scheduler,
+    ingest,
+    hasRulebook,
     broker,
     database,
     cache,

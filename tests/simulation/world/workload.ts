@@ -10,6 +10,7 @@ import type {
   Intent,
 } from '../oracle/intents.ts'
 import { START_MS } from '../scheduler/scheduler.ts'
+import { FraudWorkload } from './fraud-workload.ts'
 import { OTHER_WRITERS, type Services, TOPIC_PREFIX } from './services.ts'
 
 const encoders = {
@@ -37,6 +38,7 @@ export class Workload {
   private readonly recent: IntendedTransaction[] = []
   private readonly parents: IntendedTransaction[] = []
   private openTransactions = 0
+  private readonly fraud: FraudWorkload
   private readonly backlog: () => number
   /** In a deep run few records come twice or are about earlier ones. */
   private readonly isDeep: boolean
@@ -47,6 +49,9 @@ export class Workload {
   constructor(services: Services, backlog: () => number) {
     this.services = services
     this.backlog = backlog
+    this.fraud = new FraudWorkload(services, (topic, record) => {
+      if (!this.isStopped) this.write(topic, 0, [record])
+    })
     this.isDeep = services.isDeep
     this.twice = this.isDeep ? 0.001 : 0.06
     this.following = this.isDeep ? 0.002 : 0.18
@@ -58,6 +63,7 @@ export class Workload {
       if (no === 5) continue
       this.write('accounts', 0, [this.accountRecord(this.opening(no))])
     }
+    if (this.services.hasRulebook) this.fraud.bringInRulebook()
     this.again()
   }
 
@@ -75,6 +81,7 @@ export class Workload {
 
   private produce(): void {
     const { random } = this.services.scheduler
+    if (this.services.hasRulebook && random.chance(0.1)) this.fraud.produce(this.recent)
     const choice = random.next()
     if (choice < 0.02) this.write('accounts', 0, [this.accountRecord(this.change())])
     else if (choice < 0.035) this.write('rules', 0, [this.ruleRecord()])
@@ -244,6 +251,7 @@ export class Workload {
   }
 
   private newPayment(kind: 'post' | 'authorize'): IntendedTransaction {
+    const { hasRulebook } = this.services
     const { random, nowMs } = this.services.scheduler
     const postings = [this.newPosting()]
     if (random.chance(0.2)) {
@@ -263,6 +271,7 @@ export class Workload {
           ? START_MS + Math.floor(nowMs) + random.int(100, 6_000)
           : null,
       occurredAt: START_MS + Math.floor(nowMs),
+      terminal: hasRulebook ? this.fraud.terminal() : null,
     }
     this.nextId += 1
     return made
@@ -296,7 +305,7 @@ export class Workload {
       parentSource: null,
       card: null,
       merchant: null,
-      terminal: null,
+      terminal: intent.terminal,
       device: null,
       country: null,
       endToEndId: null,

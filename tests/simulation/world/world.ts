@@ -10,7 +10,6 @@ import { BalanceReaders } from './readers.ts'
 import {
   CACHE_STATE_KEY,
   GENESIS_HASH,
-  INGEST,
   makeServices,
   type Odds,
   type Services,
@@ -188,7 +187,7 @@ export class World {
           this.fail(error)
         }
       }
-    const ingest = new Set<string>(INGEST.map(({ topic }) => TOPIC_PREFIX + topic))
+    const ingest = new Set<string>(this.services.ingest.map(({ topic }) => TOPIC_PREFIX + topic))
     broker.onAppend = checked((topic, partition, entry) => {
       if (ingest.has(topic)) this.commits.ingested.appended(topic, partition, entry)
     })

@@ -104,7 +104,7 @@ const changedValue = (table: string, { name, type }: Column, isKey: boolean): st
     case 'date':
       return `${column} - interval '10 years'`
     case 'bool':
-      return `not ${column}`
+      return `coalesce(not ${column}, true)`
     case 'uuid':
       return `md5(coalesce(${column}::text, ''))::uuid`
     case 'timestamptz':
