@@ -50,6 +50,18 @@ describe('what comes', () => {
     expect(breaksOf(new PairState(settings).apply({ ...none, items: [bank, ledger] }))).toEqual([])
   })
 
+  test('while more is there to be read no break opens; the rest does once nothing is left', () => {
+    const state = new PairState(settings)
+    const behind = { ...none, isBehind: true }
+    expect(breaksOf(state.apply({ ...behind, items: [ledger, ledgerItem('L2', 700)] }))).toEqual([])
+    expect(breaksOf(state.apply({ ...behind, items: [bank] }))).toEqual([])
+    expect(state.isDeferring).toBe(true)
+    expect(breaksOf(state.apply(none))).toEqual(['L2 opened'])
+    expect(state.isDeferring).toBe(false)
+    // A break that is there is closed at once.
+    expect(breaksOf(state.apply({ ...behind, items: [bankItem('B2', 700)] }))).toEqual(['L2 closed'])
+  })
+
   test('days pass: what was late is missing', () => {
     const state = new PairState(settings)
     state.apply({ ...none, items: [ledger] })
@@ -292,7 +304,8 @@ test('at any moment the state comes back from what was written down, and goes on
                     }[step.type as 'propose'],
                   ),
                 ]
-          written.write(state.apply({ ...none, items, commands: made }))
+          const isBehind = at % 3 === 1 && at < steps.length - 1
+          written.write(state.apply({ ...none, items, commands: made, isBehind }))
         })
         const restored = new PairState(settings)
         restored.restore(written)

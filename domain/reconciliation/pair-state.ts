@@ -40,6 +40,11 @@ export interface PairInput {
   readonly commands: readonly PairCommand[]
   /** What became of the transactions of write-offs: with the items that they made, or why they were refused. */
   readonly postings?: readonly PostingOutcome[]
+  /**
+   * Whether more is there to be read on either side: then no break opens for an item whose other half may be among it. It opens with the
+   * first portion that isn't behind.
+   */
+  readonly isBehind?: boolean
   /** The last tick, ms since 1970. */
   readonly nowMs: number
 }
@@ -107,6 +112,8 @@ export class PairState {
   /** What was written down may have been by other settings: the next time everything is looked at. */
   #isRestored = false
   #events: { id: string; event: BreakEvent }[] = []
+  /** Items without a break that are looked at once nothing is left to be read. */
+  readonly #deferred = new Set<string>()
   /** Items whose breaks have to be looked at again. */
   #touched = new Set<string>()
 
@@ -144,6 +151,11 @@ export class PairState {
   /** An item by its id; null for others. */
   item(id: string): MatchItem | null {
     return this.#matcher.find(id)?.item ?? null
+  }
+
+  /** Whether something waits for a portion that isn't behind. */
+  get isDeferring(): boolean {
+    return this.#deferred.size > 0
   }
 
   get openCount(): number {
@@ -192,7 +204,7 @@ export class PairState {
   }
 
   /** Takes in what came. */
-  apply({ items, statements, commands, postings = [], nowMs }: PairInput): PairDelta {
+  apply({ items, statements, commands, postings = [], isBehind = false, nowMs }: PairInput): PairDelta {
     this.#events = []
     this.#touched = new Set()
     const added = this.#addItems(items)
@@ -212,7 +224,14 @@ export class PairState {
     this.#today = today
     if (this.#isRestored) for (const id of this.#breaks.keys()) this.#touched.add(id)
     this.#isRestored = false
-    for (const id of [...this.#touched].sort()) this.#observe(id, nowMs)
+    if (!isBehind) {
+      for (const id of this.#deferred) this.#touched.add(id)
+      this.#deferred.clear()
+    }
+    for (const id of [...this.#touched].sort()) {
+      if (isBehind && !this.#breaks.has(id)) this.#deferred.add(id)
+      else this.#observe(id, nowMs)
+    }
     for (const account of new Set(fresh.map(accountOf))) this.#prove(account, nowMs)
     return {
       items: added.items,

@@ -65,6 +65,8 @@ export interface PairRunnerOptions {
 const RECORDS_MAX = 5_000
 /** Of the ledger: as many batches as bring about as many entries, so that neither side runs ahead and opens breaks for nothing. */
 const BATCHES = { first: 20n, max: 2_000n }
+/** So many portions may be behind in a row before breaks are opened nevertheless: whoever never catches up must say what is open. */
+const BEHIND_MAX = 1_000
 const DAY_MS = 86_400_000
 /** Figures look at all that is open. */
 const FIGURES_EVERY_MS = 5_000
@@ -76,6 +78,8 @@ interface Loaded {
   readonly accounts: ReadonlySet<string>
   version: bigint
   ledgerSequence: bigint
+  /** Portions in a row behind which there was more. */
+  behind: number
   /** Batches of the next portion. */
   batches: bigint
   statements: bigint | null
@@ -158,6 +162,7 @@ export class PairRunner {
       accounts: new Set(settings.accounts.values()),
       version: row.version,
       ledgerSequence: row.ledgerSequence,
+      behind: 0,
       batches: BATCHES.first,
       statements: await store.position(row.pair, topics.statements, 0),
       commands: await store.position(row.pair, topics.commands, 0),
@@ -192,14 +197,16 @@ export class PairRunner {
     const positions = [statements.position, commands.position].filter((position) => position !== null)
     const day = Math.floor(head.tickMs / DAY_MS)
     const isIdle = positions.length === 0 && upTo <= loaded.ledgerSequence && day === loaded.day
-    if (isIdle && loaded.owed === null) return null
+    if (isIdle && loaded.owed === null && !loaded.state.isDeferring) return null
+    loaded.behind = upTo < head.sequence || statements.records.length >= RECORDS_MAX ? loaded.behind + 1 : 0
+    const isBehind = loaded.behind > 0 && loaded.behind < BEHIND_MAX
     const portion = this.#portionOf(loaded, statements, commands)
     for (const posting of postings) portion.items.push(...itemsOfPosting(posting, loaded.accounts))
     const pending = loaded.state.writeOffs()
     if (pending.length > 0) {
       portion.postings.push(...(await this.#options.writeOffs.outcomes(pending, upTo, loaded.accounts)))
     }
-    const delta = withOwed(loaded.state.apply({ ...portion, nowMs: head.tickMs }), loaded.owed)
+    const delta = withOwed(loaded.state.apply({ ...portion, isBehind, nowMs: head.tickMs }), loaded.owed)
     if (positions.length === 0 && isEmpty(delta)) {
       // Every tick is a batch of the ledger: those without anything for us are passed over without a commit.
       loaded.ledgerSequence = upTo

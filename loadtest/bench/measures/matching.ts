@@ -47,7 +47,12 @@ export const measureMatching = (lab: Lab): Promise<Measurement> =>
     const lines = await publishLines(ledger, count, nowMs, lab)
     lab.progress(`${count} entries, ${lines} lines: matching`)
     const engine = ledger.engines.start({ roles: 'reconciler' })
-    const seconds = await untilMatched(ledger, { sequence: BigInt(Math.ceil(count / BATCH)), lines, lab })
+    const seconds = await untilMatched(ledger, {
+      sequence: BigInt(Math.ceil(count / BATCH)),
+      lines,
+      missing: count - lines,
+      lab,
+    })
     const peakMib = await peakMemoryMib(engine.pid)
     await expectMatches(ledger, { count, lines })
     return {
@@ -133,11 +138,20 @@ const lineOf = (of: { n: number; statementKey: string; date: string }): Statemen
   },
 })
 
+/** Breaks open behind the last match, when nothing is left to be read. */
+async function areBreaksOpen(pool: BenchLedger['pool'], count: number): Promise<boolean> {
+  const [row] = await pool.query<{ open: bigint }>({
+    text: `select count(*) as open from recon_breaks where status <> 'closed'`,
+  })
+  return row!.open >= BigInt(count)
+}
+
 /** The clock starts at the first commit, so that start-up isn't measured. @returns seconds */
 async function untilMatched(
   { pool }: BenchLedger,
-  { sequence, lines, lab }: { readonly sequence: bigint; readonly lines: number; readonly lab: Lab },
+  of: { readonly sequence: bigint; readonly lines: number; readonly missing: number; readonly lab: Lab },
 ): Promise<number> {
+  const { sequence, lines, missing, lab } = of
   const deadline = performance.now() + TIMEOUT_MS
   let begunMs: number | null = null
   for (;;) {
@@ -146,8 +160,8 @@ async function untilMatched(
     ])
     const nowMs = performance.now()
     if (row !== undefined && row.version > 0n) begunMs ??= nowMs
-    if (begunMs !== null && row!.sequence >= sequence && row!.read >= BigInt(lines))
-      return (nowMs - begunMs) / 1_000
+    const isRead = row !== undefined && row.sequence >= sequence && row.read >= BigInt(lines)
+    if (begunMs !== null && isRead && (await areBreaksOpen(pool, missing))) return (nowMs - begunMs) / 1_000
     if (nowMs > deadline || lab.signal.aborted) {
       throw new OperatingError('bench_timeout', `stopped at ${row?.read ?? 0} of ${lines} lines`)
     }
