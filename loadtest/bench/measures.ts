@@ -26,6 +26,7 @@ export const MEASURES: Readonly<Record<MeasureName, Measure>> = {
   hot: rate(engineWith({ mix: 'hot' })),
   matching: { unit: 'items/s', better: 'higher', once: true, run: measureMatching },
   zipf: rate(engineWith({ mix: 'zipf' })),
+  fraud_off: rate(engineWith({ fraud: false })),
   two_processors: rate(engineWith({ processors: 2 })),
   four_processors: { ...rate(engineWith({ processors: 4 })), once: true },
   partitions_64: { ...rate(engineWith({ partitions: 64 })), once: true },

@@ -20,6 +20,10 @@ export const SCENARIOS = {
   },
   hot: { summary: 'one account in every transfer', measures: ['throughput', 'hot'] },
   zipf: { summary: 'accounts by Zipf’s law, exponent 1', measures: ['throughput', 'zipf'] },
+  fraud: {
+    summary: 'the built-in rulebook in force (as everywhere here), and none',
+    measures: ['throughput', 'fraud_off'],
+  },
   scale: {
     summary: 'two and four processors, 64 partitions, four ledgers',
     measures: ['throughput', 'two_processors', 'four_processors', 'partitions_64', 'four_ledgers'],
@@ -82,6 +86,7 @@ export const RATIOS = {
   four_ledgers_to_one: ['four_ledgers', 'throughput'],
   grown_to_empty: ['growth', 'growth.empty_per_s'],
   query_to_bare: ['query', 'query.bare_per_s'],
+  fraud_on_to_off: ['throughput', 'fraud_off'],
   replay_to_apply: ['replay', 'replay.apply_per_s'],
 } as const satisfies Record<string, readonly [Quantity, Quantity]>
 

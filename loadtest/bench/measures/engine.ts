@@ -19,12 +19,16 @@ import {
   timeToReady,
 } from '../engine-figures.ts'
 import type { BenchLedger, Lab, LedgerOptions } from '../lab.ts'
+import { bringRulebook } from '../rulebook.ts'
 import type { Measurement } from '../measure.ts'
+import { resetStatements, statementTimes } from '../statement-times.ts'
 import { significant } from '../statistics.ts'
 
 export interface EngineOptions extends LedgerOptions {
   readonly mix?: Mix
   readonly processors?: number
+  /** Whether the built-in rulebook is in force; it is unless told. */
+  readonly fraud?: boolean
   /** Beside each other; each gets its share of the transfers. */
   readonly ledgers?: number
   /** Looks at the ledgers when all is measured and right, before they are removed. */
@@ -44,7 +48,7 @@ export function measureEngine(lab: Lab, options: EngineOptions = {}): Promise<Me
     const transfers = Math.ceil(lab.extent.transfers / ledgers)
     const loads: Preloaded[] = []
     for (const ledger of made) {
-      loads.push(await preload(lab, ledger, { transfers, mix: options.mix ?? 'plain' }))
+      loads.push(await preload(lab, ledger, { transfers, mix: options.mix, fraud: options.fraud }))
     }
     const measured = await applyPreloaded(lab, loads, processors)
     for (const { ledger, expectation } of loads) await expectRight(ledger, expectation)
@@ -77,21 +81,33 @@ export interface Preloaded {
 export async function preload(
   lab: Lab,
   ledger: BenchLedger,
-  options: { transfers: number; mix?: Mix },
+  options: { transfers: number; mix?: Mix | undefined; fraud?: boolean | undefined },
 ): Promise<Preloaded> {
   const plan = await planFor(lab, ledger, options)
   startEngine(ledger, 1)
-  await publishReference(plan, publishingOn(lab, ledger))
-  await untilPublished(lab, ledger)
+  await openLedger(lab, ledger, plan, options)
   await ledger.engines.stopAll()
   const { expectation } = await publishTransactions(plan, publishingOn(lab, ledger))
   return { ledger, plan, expectation, transfers: options.transfers }
 }
 
+/** Opens and funds the accounts of a plan and puts the built-in rulebook into force; an engine must run. */
+export async function openLedger(
+  lab: Lab,
+  ledger: BenchLedger,
+  plan: RunPlan,
+  options: { fraud?: boolean | undefined } = {},
+): Promise<void> {
+  const publishing = publishingOn(lab, ledger)
+  await publishReference(plan, publishing)
+  if (options.fraud !== false) await bringRulebook(ledger, publishing.awaitApplied)
+  await untilPublished(lab, ledger)
+}
+
 export async function planFor(
   lab: Lab,
   { configuration, pool }: BenchLedger,
-  { transfers, mix = 'plain' }: { transfers: number; mix?: Mix },
+  { transfers, mix = 'plain' }: { transfers: number; mix?: Mix | undefined },
 ): Promise<RunPlan> {
   return planRun({
     run: `b${Date.now().toString(36)}`,
@@ -165,12 +181,15 @@ export interface Look {
   readonly appliedAndPublished: number
   /** Processors that hold partitions of it. */
   readonly owners: number
+  /** Bytes of write-ahead log since Postgres was made. */
+  readonly wal: number
 }
 
 // One statement, one snapshot: what is counted as published is counted as applied.
 const LOOK = `select h.sequence, p.published_sequence as published,
     (select coalesce(sum(next_offset), 0)::float8 from ingest_offsets where topic = 'transactions') as applied,
     (select coalesce(sum(records), 0)::float8 from batches b where b.sequence > p.published_sequence) as unpublished,
+    pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8 as wal,
     (select count(distinct owner)::int from ingest_offsets where topic = 'transactions' and owner <> '') as owners
   from ledger_head h cross join publisher_progress p`
 
@@ -179,8 +198,8 @@ export async function look({ pool }: BenchLedger): Promise<Look> {
     name: 'bench-look',
     text: LOOK,
   })
-  const { sequence, published, applied, unpublished, owners } = row!
-  return { sequence, published, applied, appliedAndPublished: applied - unpublished, owners }
+  const { unpublished, ...rest } = row!
+  return { ...rest, appliedAndPublished: rest.applied - unpublished }
 }
 
 interface Seen {
@@ -204,6 +223,7 @@ async function measure(lab: Lab, loads: readonly Preloaded[], processors: number
     at.applied >= before[place]!.applied + loads[place]!.transfers
   let begun: Seen | undefined
   let appliedAtMs: number | undefined
+  let hasStatements = false
   const memory = new MemorySamples()
   const ready = timeToReady(loads[0]!.ledger.engines.running[0]!)
   const deadline = performance.now() + TIMEOUT_MS
@@ -214,18 +234,25 @@ async function measure(lab: Lab, loads: readonly Preloaded[], processors: number
       ledger.engines.running.map(({ pid }) => processFigures(pid)),
     )
     memory.add(loads, figures, (looks[0]!.applied - before[0]!.applied) / loads[0]!.transfers)
-    if (begun === undefined && isBegun(looks)) begun = { atMs, looks, figures }
+    if (begun === undefined && isBegun(looks)) {
+      begun = { atMs, looks, figures }
+      hasStatements = await resetStatements(loads[0]!.ledger)
+    }
     if (looks.some(isApplied)) appliedAtMs ??= atMs
-    const isDone = looks.some((at, place) => isApplied(at, place) && at.published >= at.sequence)
-    if (isDone) {
+    const isDone = (at: Look, place: number) => isApplied(at, place) && at.published >= at.sequence
+    if (looks.some(isDone)) {
       if (begun === undefined) {
-        throw new OperatingError(
-          'bench_too_short',
-          'all was applied before every process had begun; ask for more transfers',
-        )
+        const message = 'all was applied before every process had begun; ask for more transfers'
+        throw new OperatingError('bench_too_short', message)
       }
       const end = { atMs, looks, figures }
-      return resultOf({ begun, end, appliedAtMs: appliedAtMs!, loads, memory, readySeconds: await ready })
+      const parts = { begun, end, appliedAtMs: appliedAtMs!, loads, memory, hasStatements }
+      const measurement = await resultOf({ ...parts, readySeconds: await ready })
+      // The others' results are looked at too.
+      for (const [place, { ledger }] of loads.entries()) {
+        await until(lab, ledger, async () => isDone(await look(ledger), place))
+      }
+      return measurement
     }
     if (atMs > deadline || loads.some(({ ledger }) => ledger.engines.endedByThemselves.length > 0)) {
       throw new OperatingError('bench_timeout', loads.map(({ ledger }) => lastWords(ledger)).join('\n'))
@@ -241,6 +268,7 @@ async function resultOf(of: {
   appliedAtMs: number
   loads: readonly Preloaded[]
   memory: MemorySamples
+  hasStatements: boolean
   readySeconds: number | null
 }): Promise<Measurement> {
   const { begun, end, loads } = of
@@ -255,6 +283,8 @@ async function resultOf(of: {
     details: {
       seconds: significant(seconds),
       applied_per_s: significant(applied / Math.max(0.001, (of.appliedAtMs - begun.atMs) / 1_000)),
+      wal_bytes_per_transfer: significant((end.looks[0]!.wal - begun.looks[0]!.wal) / applied, 3),
+      statements_us_per_transfer: of.hasStatements ? await statementTimes(loads[0]!.ledger, applied) : null,
       ready_s: of.readySeconds,
       rss_mib: of.memory.summary(),
       ...(await engineFigures(processes, { begun, end, transfers: published })),

@@ -5,7 +5,6 @@
 import type { AccountChange } from '#domain/transactions/command.ts'
 import { OperatingError } from '#platform/errors.ts'
 import { ACTOR, type GeneratedRecord } from '../../generator/records.ts'
-import { publishReference } from '../../generator/publish-run.ts'
 import type { BenchLedger, Lab } from '../lab.ts'
 import { LatencyHistogram } from '../latency-histogram.ts'
 import type { Detail, Measurement } from '../measure.ts'
@@ -13,7 +12,7 @@ import { OpenLoop, SentLog } from '../open-loop.ts'
 import { serveApi } from '../served.ts'
 import { significant } from '../statistics.ts'
 import { probesIn, type Watch, watchBalances, watchCommits, watchOutputs } from '../watches.ts'
-import { planFor, publishingOn, startEngine, until, untilPublished } from './engine.ts'
+import { openLedger, planFor, publishingOn, startEngine, until, untilPublished } from './engine.ts'
 
 const LEVELS = [0.1, 0.5, 0.8] as const
 /** The level that the result speaks of. */
@@ -30,7 +29,7 @@ export const measureLatency = (lab: Lab): Promise<Measurement> => {
     const transfers = Math.ceil(perSecond * (seconds + WARM_UP_SECONDS)) + LEVELS.length * 2
     const plan = await planFor(lab, ledger, { transfers })
     startEngine(ledger, 1)
-    await publishReference(plan, publishingOn(lab, ledger))
+    await openLedger(lab, ledger, plan)
     const probes = probeAccounts(plan.run, LEVELS.length * (probesIn(seconds) + 1))
     await publishingOn(lab, ledger).awaitApplied(await ledger.publisher.accounts(probes))
     await untilPublished(lab, ledger)

@@ -9,12 +9,11 @@ import { join } from 'node:path'
 import { runOrFail, runProgram } from '#infra/local/programs.ts'
 import { OperatingError } from '#platform/errors.ts'
 import { closeRedis, openRedis, untilRedisReady } from '#platform/redis/client.ts'
-import { publishReference } from '../../generator/publish-run.ts'
 import type { Lab } from '../lab.ts'
 import { type Detail, type Measurement, MeasureUnavailable } from '../measure.ts'
 import { type Served, serve, serveApi } from '../served.ts'
 import { significant } from '../statistics.ts'
-import { planFor, publishingOn, startEngine, untilPublished } from './engine.ts'
+import { openLedger, planFor, startEngine } from './engine.ts'
 
 const CONNECTIONS = 64
 const MANY_CONNECTIONS = 10_000
@@ -30,8 +29,7 @@ export const measureQuery = (lab: Lab): Promise<Measurement> =>
   lab.withLedger({}, async (ledger) => {
     const plan = await planFor(lab, ledger, { transfers: TRANSACTIONS })
     startEngine(ledger, 1)
-    await publishReference(plan, publishingOn(lab, ledger))
-    await untilPublished(lab, ledger)
+    await openLedger(lab, ledger, plan)
     const ids = plan.accounts.slice(0, ACCOUNTS_ASKED).map(({ accountId }) => accountId)
     const { redis } = ledger.configuration
     const barePrefix = `${redis.keyPrefix}bare:`

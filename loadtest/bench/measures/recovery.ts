@@ -1,11 +1,10 @@
 /** How soon the ledger goes on: after SIGKILL of a processor that has another one beside it, and after a restart of the broker. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { publishReference } from '../../generator/publish-run.ts'
 import type { BenchLedger, Lab } from '../lab.ts'
 import { type Measurement, MeasureUnavailable } from '../measure.ts'
 import { OpenLoop, SentLog } from '../open-loop.ts'
 import { median, significant } from '../statistics.ts'
-import { look, planFor, publishingOn, until } from './engine.ts'
+import { look, openLedger, planFor, until } from './engine.ts'
 
 const KILLS = 3
 /** Of what the engine was measured to do. */
@@ -135,7 +134,7 @@ const underLoad = (
     const plan = await planFor(lab, ledger, { transfers: Math.ceil(ratePerSecond * LOAD_SECONDS) })
     ledger.engines.start({ roles: 'processor' })
     ledger.engines.start({ roles: 'publisher,ticker' })
-    await publishReference(plan, publishingOn(lab, ledger))
+    await openLedger(lab, ledger, plan)
     const ended = new AbortController()
     const loop = new OpenLoop({
       publisher: ledger.publisher,

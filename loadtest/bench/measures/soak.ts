@@ -1,6 +1,5 @@
 /** A long time at 70 % of capacity: whether rate, memory, latency or tables drift. */
 import { OperatingError } from '#platform/errors.ts'
-import { publishReference } from '../../generator/publish-run.ts'
 import { processFigures } from '../engine-figures.ts'
 import type { BenchLedger, Lab } from '../lab.ts'
 import { LatencyHistogram, type LatencySummary } from '../latency-histogram.ts'
@@ -9,7 +8,7 @@ import { OpenLoop, SentLog } from '../open-loop.ts'
 import { significant } from '../statistics.ts'
 import { bloatOf } from '../table-sizes.ts'
 import { watchCommits } from '../watches.ts'
-import { expectRight, planFor, publishingOn, startEngine, until, untilPublished } from './engine.ts'
+import { expectRight, openLedger, planFor, startEngine, until, untilPublished } from './engine.ts'
 
 const LOAD_SHARE = 0.7
 const QUARTERS = ['first', 'second', 'third', 'fourth'] as const
@@ -22,8 +21,7 @@ export const measureSoak = (lab: Lab): Promise<Measurement> => {
     const transfers = Math.ceil(ratePerSecond * quarterSeconds) * QUARTERS.length
     const plan = await planFor(lab, ledger, { transfers })
     startEngine(ledger, 1)
-    await publishReference(plan, publishingOn(lab, ledger))
-    await untilPublished(lab, ledger)
+    await openLedger(lab, ledger, plan)
     const log = new SentLog()
     let committed = new LatencyHistogram()
     const commits = watchCommits(ledger, log, (transfer, atMs) =>
