@@ -10,6 +10,7 @@ import type { BenchResult } from '#loadtest/bench/result.ts'
 import { readResult, sourceCommit, writeResult } from '#loadtest/bench/result-files.ts'
 import {
   names,
+  QUICK_SCENARIOS,
   SCENARIOS,
   type ScenarioDefinition,
   type ScenarioName,
@@ -49,7 +50,10 @@ function addRun(program: Command): void {
     example: 'bench throughput hot --quick --json',
     configure: (command) =>
       command
-        .option('--quick', 'two minutes instead of ten: smaller, one round')
+        .option(
+          '--quick',
+          'two minutes instead of ten: smaller, one round, and where none is named only throughput, limit, hot, fraud, replay, memory',
+        )
         .option(
           '--transfers <n>',
           `in each measurement (default: ${USUAL.transfers}; quick ${QUICK.transfers})`,
@@ -72,7 +76,7 @@ function addRun(program: Command): void {
         .option('--no-save', 'keep no result')
         .addHelpText('after', `\nScenarios:\n${scenarioHelp()}`),
     run: async (context, options, positional) => {
-      const scenarios = scenariosOf(positional)
+      const scenarios = scenariosOf(positional, options.quick === true)
       const usual = options.quick === true ? QUICK : USUAL
       const number = (name: 'transfers' | 'accounts' | 'seconds' | 'rounds', min: number, max: number) =>
         wholeOf(options[name] ?? usual[name], `--${name}`, { min, max })
@@ -114,8 +118,8 @@ const scenarioHelp = (): string =>
   )
 
 /** @throws ConfigurationError naming the scenarios that there are */
-function scenariosOf(words: readonly string[]): ScenarioName[] {
-  if (words.length === 0) return usualScenarios()
+function scenariosOf(words: readonly string[], isQuick: boolean): readonly ScenarioName[] {
+  if (words.length === 0) return isQuick ? QUICK_SCENARIOS : usualScenarios()
   const unknown = words.find((word) => !(names() as string[]).includes(word))
   if (unknown === undefined) return words as ScenarioName[]
   throw new ConfigurationError(`expected scenarios of ${names().join(', ')}, found "${unknown}"`)

@@ -97,6 +97,16 @@ export type RatioName = keyof typeof RATIOS
 export const usualScenarios = (): ScenarioName[] =>
   names().filter((name) => !(SCENARIOS[name] as ScenarioDefinition).onlyByName)
 
+/** What a quick run has time for. */
+export const QUICK_SCENARIOS: readonly ScenarioName[] = [
+  'throughput',
+  'limit',
+  'hot',
+  'fraud',
+  'replay',
+  'memory',
+]
+
 export const names = (): ScenarioName[] => Object.keys(SCENARIOS) as ScenarioName[]
 
 /** The measures of some scenarios, each once, in the order of the table. */
