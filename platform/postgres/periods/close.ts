@@ -231,8 +231,9 @@ const chainAt = async (
   queryable: Queryable,
   until: Date,
 ): Promise<Pick<ClosingHead, 'chainSequence' | 'chainHash'> | undefined> => {
+  // By the table's name: the bare one is the text that is given out, of which 9 comes after 10.
   const { rows } = await queryable.query(
-    'select sequence::text, hash from batches where recorded_at < $1 order by sequence desc limit 1',
+    'select sequence::text, hash from batches where recorded_at < $1 order by batches.sequence desc limit 1',
     [until],
   )
   const [row] = rows as { sequence: string; hash: Buffer }[]
