@@ -95,6 +95,23 @@ test('SIGTERM ends a command that stays up, its closers run in reverse, and one 
   expect(outcome.stderr.indexOf('closed first')).toBeGreaterThan(outcome.stderr.indexOf('closed second'))
 })
 
+test('a command that stays up ends in order when the door that started it is killed, and not before', async () => {
+  const body = `${says('up')}
+    await context.untilStopped()
+    return { json: {}, text: 'ended in order' }`
+  const child = spawn(process.execPath, program(body), { env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
+  let [stdout, stderr] = ['', '']
+  child.stdout!.on('data', (chunk) => (stdout += chunk))
+  child.stderr!.on('data', (chunk) => (stderr += chunk))
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve))
+  await expect.poll(() => stderr, { timeout: 15_000 }).toContain('up\n')
+  expect(stdout).toBe('')
+  // What the kernel does to the channel of a process that is killed.
+  child.disconnect()
+  expect(await ended).toBe(0)
+  await expect.poll(() => stdout).toBe('ended in order\n')
+})
+
 test('a command that fails while another part of it waits for a signal ends', async () => {
   const body =
     "await Promise.race([context.untilStopped(), Promise.reject(new UnreachableError('kafka', 'away'))])"

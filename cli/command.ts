@@ -203,6 +203,10 @@ function startLifetime(): Lifetime {
   }
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
+  // The door that started this process has ended without a word (kill -9): nobody would ever end it.
+  const onOrphaned = () => onSignal('SIGTERM')
+  process.on('disconnect', onOrphaned)
+  process.channel?.unref()
   return {
     signal: controller.signal,
     onClose: (closer) => closers.push(closer),
@@ -212,6 +216,7 @@ function startLifetime(): Lifetime {
       controller.abort(new OperatingError('ended', 'The command has ended'))
       process.off('SIGINT', onSignal)
       process.off('SIGTERM', onSignal)
+      process.off('disconnect', onOrphaned)
       return exitCode
     },
   }

@@ -42,15 +42,21 @@ function giveUp(message) {
   process.exitCode = 2
 }
 
-/** Runs the same command in the project's Node; signals go through, so that Ctrl-C and `kill` mean what they should. */
+/**
+ * Runs the same command in the project's Node; signals go through, so that Ctrl-C and `kill` mean what they should. Where this process
+ * ends without a word (kill -9), the channel between the two breaks, and the command ends in order (command.ts).
+ */
 function runInOwnNode() {
   const env = { ...process.env, NODE_COMPILE_CACHE: compileCache }
-  const child = spawn(ownNode, [main, ...process.argv.slice(2)], { stdio: 'inherit', env })
+  const child = spawn(ownNode, [main, ...process.argv.slice(2)], {
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+    env,
+  })
   // A terminal sends Ctrl-C to both processes: passing it on once more would be the second, impatient one.
   process.on('SIGINT', () => {
     if (!process.stdin.isTTY) child.kill('SIGINT')
   })
-  process.on('SIGTERM', () => child.kill('SIGTERM'))
+  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill('SIGTERM'))
   child.on('error', (error) => giveUp(`could not start ${ownNode} (${error.message}). Run: npm ci`))
   child.on('exit', (code, signal) => {
     process.exitCode = signal === null ? code : 128 + (constants.signals[signal] || 0)

@@ -132,15 +132,14 @@ function showBalance(balance: AccountBalance): ShownBalance {
 
 async function pastBalances(pool: ReadPool, ids: readonly string[], times: Times): Promise<ShownBalance[]> {
   const { recordedAt, valueAt } = times
-  const asOf = recordedAt ?? new Date()
   const found = await Promise.all(
     ids.map((id) =>
       valueAt === undefined
-        ? balanceAsOf(pool, id, asOf)
+        ? balanceAsOf(pool, id, recordedAt ?? new Date())
         : balanceAsOfValueTime(pool, id, { valueAt, recordedAt }),
     ),
   )
-  const show = ({ accountId, currency, posted, normalSide }: PastBalance): ShownBalance => ({
+  const show = ({ accountId, currency, posted, normalSide, asOf }: PastBalance): ShownBalance => ({
     account_id: accountId,
     currency,
     balance: showAmount(presentedPosted(posted, normalSide), currency),

@@ -344,7 +344,7 @@ function checkRelations(reader: ConfigurationReader, { engine, postgres, api }: 
   atMost(heartbeat, session, 3, 'one late heartbeat must not cost the membership')
   atMost(wall, session, 2, 'a batch must not look like a dead processor')
   atMost(wall, rebalance, 2, 'a batch in flight must end before the group goes on without its processor')
-  atMost(wall, transaction, 2, 'Postgres must not end a batch that keeps to its time')
+  atMost(wall, transaction, 2, 'a batch that keeps to its time must be far from what Postgres ends')
   const buffer: [string, number] = ['BUFFER_BYTES_PER_PARTITION_MAX', engine.bufferBytesPerPartitionMax]
   atMost(
     ['BATCH_BYTES_MAX', engine.batchBytesMax],

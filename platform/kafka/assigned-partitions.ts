@@ -33,8 +33,8 @@ export class AssignedPartitions {
   /** Raised by every loss or gain of an assignment; whoever awaited something compares it afterwards. */
   #epoch = 0
   #inboxes = new Map<string, PartitionInbox>()
-  /** Under which id each is fetched; empty where the brokers know none. */
-  #topicIds = new Map<string, string>()
+  /** Under which id each is fetched; null where the brokers knew none. */
+  #topicIds = new Map<string, string | null>()
   #full = new Set<string>()
   #incidents = new Map<string, IngestIncident>()
   #rotation = 0
@@ -168,8 +168,8 @@ export class AssignedPartitions {
     this.#full.delete(key)
   }
 
-  /** The id under which a partition is fetched; undefined where the brokers know none, or it isn't read. */
-  topicIdOf(topic: string, partition: number): string | undefined {
+  /** The id under which a partition is fetched; null: by its name; undefined: it isn't read. */
+  topicIdOf(topic: string, partition: number): string | null | undefined {
     return this.#topicIds.get(partitionKey(topic, partition))
   }
 
@@ -216,8 +216,7 @@ export class AssignedPartitions {
 
   #open({ topic, partition }: TopicPartition, startOffset: bigint, topicId: string | undefined): void {
     const key = partitionKey(topic, partition)
-    if (topicId === undefined) this.#topicIds.delete(key)
-    else this.#topicIds.set(key, topicId)
+    this.#topicIds.set(key, topicId ?? null)
     const { bytesMax } = this.#options
     this.#incidents.delete(key)
     this.#full.delete(key)

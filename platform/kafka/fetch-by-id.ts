@@ -8,14 +8,15 @@ import {
   FETCH_BY_ID,
   type FetchAnswer,
   type FetchedTopic,
+  type PartitionToFetch,
   METADATA_WITH_IDS,
   type PartitionAnswer,
 } from './topic-id-protocol.ts'
 
 const require = createRequire(import.meta.url)
 
-/** The id under which a partition is read; undefined: it isn't, or not by an id. */
-export type TopicIdOf = (topic: string, partition: number) => string | undefined
+/** The id under which a partition is read; null: by its name; undefined: it isn't read. */
+export type TopicIdOf = (topic: string, partition: number) => string | null | undefined
 
 interface ClientFetch {
   readonly topics: readonly {
@@ -91,7 +92,8 @@ export const topicIds = async (
 }
 
 /**
- * The client's fetch, by ids. undefined where the broker or none of the partitions has ids: then it is to be asked by names.
+ * The client's fetch, by ids. undefined where the broker doesn't take them or a partition has none (brokers may be of several
+ * versions for a time): then it is to be asked by names.
  * @throws TopicIdRefused; the client's own errors
  */
 export const fetchById = (
@@ -100,12 +102,15 @@ export const fetchById = (
   topicIdOf: TopicIdOf,
 ): Promise<unknown> | undefined => {
   if (!takes(broker, FETCH_BY_ID)) return undefined
-  const wanted = request.topics.flatMap(({ topic, partitions }) =>
-    partitions.flatMap((partition) => {
+  const wanted: { topic: string; topicId: string; partition: PartitionToFetch }[] = []
+  for (const { topic, partitions } of request.topics) {
+    for (const partition of partitions) {
       const topicId = topicIdOf(topic, partition.partition)
-      return topicId === undefined ? [] : [{ topic, topicId, partition }]
-    }),
-  )
+      if (topicId === null) return undefined
+      // Suspended since the client made its list: what came of it would be dropped.
+      if (topicId !== undefined) wanted.push({ topic, topicId, partition })
+    }
+  }
   if (wanted.length === 0) return undefined
   const names = new Map(wanted.map(({ topic, topicId }) => [topicId, topic]))
   const topics = inRandomOrder(wanted).reduce<FetchedTopic[]>((list, { topicId, partition }) => {

@@ -65,8 +65,8 @@ export interface FetchSink {
   deliver(batch: FetchedBatch): boolean
   /** The broker refused a position. The partition is paused already. */
   positionOutOfRange(topic: string, partition: number): void
-  /** The id under which a partition is read; undefined where the brokers know none, or it isn't read. */
-  topicIdOf(topic: string, partition: number): string | undefined
+  /** The id under which a partition is read; null: by its name; undefined: it isn't read. */
+  topicIdOf(topic: string, partition: number): string | null | undefined
   /** The broker knows the topic no longer by its id. The partition is paused already. */
   topicIdRefused(topic: string, partition: number): void
 }

@@ -21,7 +21,7 @@ export interface FetchedTopic {
   readonly partitions: readonly PartitionToFetch[]
 }
 
-interface PartitionToFetch {
+export interface PartitionToFetch {
   readonly partition: number
   /** Decimal. */
   readonly fetchOffset: string

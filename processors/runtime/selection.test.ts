@@ -167,4 +167,23 @@ describe('a record that names another one', () => {
     backlog.select(10, NOWHERE, 0)
     expect(idsOf(backlog.select(10, NOWHERE, 10_000))).toEqual(['0:0', '0:1', '0:2'])
   })
+
+  it('waits again for what came after it had gone without, where something of the partition is always here', () => {
+    const told: TimedOutWait[] = []
+    const backlog = new Backlog((wait) => told.push(wait))
+    const claim = claimOf(0)
+    backlog.add(chunkOf(claim, 0n, 3, { 1: ACCOUNT_0, 2: ACCOUNT_0 }))
+    backlog.select(10, NOWHERE, 0)
+    const without = backlog.select(2, NOWHERE, 10_000)
+    backlog.add(chunkOf(claim, 3n, 2, { 1: ACCOUNT_0 }))
+    backlog.take(without, 2)
+    // What was here when the wait was over goes without, too; what came later doesn't.
+    const wake = backlog.select(10, NOWHERE, 10_100)
+    expect(idsOf(wake)).toEqual(['0:2', '0:3'])
+    expect(backlog.waiting(10_100)).toEqual([claim])
+    backlog.take(wake, 2)
+    expect(backlog.select(10, NOWHERE, 20_099)).toEqual([])
+    expect(idsOf(backlog.select(10, NOWHERE, 20_100))).toEqual(['0:4'])
+    expect(told.map(({ offset }) => offset)).toEqual([1n, 4n])
+  })
 })

@@ -34,8 +34,8 @@ export interface TimedOutWait {
 
 interface Wait {
   readonly sinceMs: number
-  /** Whether it was told that it is over. */
-  isTold: boolean
+  /** Once it is over and told: the last offset that was here then. What comes behind waits for itself. */
+  goneWithoutTo: bigint | null
 }
 
 /** Chunks in the order of their arrival. A partition's chunks keep their order; one that waits holds back its later ones. */
@@ -145,7 +145,7 @@ export class Backlog {
       const input = chunk.inputs[at]!
       const after = input.type === 'transaction' ? input.command.after : null
       if (after !== null) {
-        const wait = this.waits.get(chunk.claim) ?? { sinceMs: nowMs, isTold: false }
+        const wait = this.waitOf(chunk.claim, input.offset, nowMs)
         if ((reached.get(`${after.topic}:${after.partition}`) ?? 0n) <= after.offset) {
           this.waits.set(chunk.claim, wait)
           if (isPatient(wait, nowMs)) return at
@@ -157,13 +157,18 @@ export class Backlog {
     return max
   }
 
-  private tell(
-    wait: Wait,
-    { topic, partition }: ClaimedPartition,
-    record: { offset: bigint; after: Position },
-  ): void {
-    if (wait.isTold) return
-    wait.isTold = true
+  /** The wait that a partition's record is in, or the one that it would begin. */
+  private waitOf(claim: ClaimedPartition, offset: bigint, nowMs: number): Wait {
+    const wait = this.waits.get(claim)
+    const isOver = wait !== undefined && wait.goneWithoutTo !== null && offset > wait.goneWithoutTo
+    return wait === undefined || isOver ? { sinceMs: nowMs, goneWithoutTo: null } : wait
+  }
+
+  private tell(wait: Wait, claim: ClaimedPartition, record: { offset: bigint; after: Position }): void {
+    if (wait.goneWithoutTo !== null) return
+    const last = this.chunks.findLast((chunk) => chunk.claim === claim)
+    wait.goneWithoutTo = last!.inputs.at(-1)!.offset
+    const { topic, partition } = claim
     this.onTimedOut({ topic, partition, ...record })
   }
 }

@@ -43,7 +43,11 @@ const balanceSchema = {
       description: 'By authorizations and held transactions; null for past balances.',
     },
     cached: { type: 'boolean', description: 'Whether Redis answered.' },
-    as_of: { ...timeSchema, description: 'Ledger time at which the balance is known to hold.' },
+    as_of: {
+      ...timeSchema,
+      description:
+        'Ledger time at which the balance is known to hold: the time asked for, or the ledger’s own where that is earlier (a backlog is being read, a partition is stopped). What is recorded later is not in it.',
+    },
     effective_as_of: { ...timeSchema, description: 'The effective time asked for.' },
   },
 } as const
@@ -122,7 +126,7 @@ async function pastBalance(
     available: null,
     reserved: null,
     cached: false,
-    as_of: (recordedAt ?? new Date(nowMs())).toISOString(),
+    as_of: found.asOf.toISOString(),
     ...(valueAt === undefined ? {} : { effective_as_of: valueAt.toISOString() }),
   }
 }

@@ -3,6 +3,7 @@ import type { ReadPool } from '#platform/postgres/pool.ts'
 import {
   ASKED,
   GONE_AS_OF,
+  KNOWN_AS_OF,
   type PastBalance,
   type PastBalanceRow,
   POSTED_AS_OF,
@@ -33,7 +34,7 @@ const TEXT = `with ${ASKED},
     + coalesce((select sum(amount) from postings where debit_no = a.account_no and ${LATER}), 0)
     - coalesce((select sum(amount) from postings where credit_no = a.account_no and ${LATER}), 0)
     - ${CARRIED_LATER})::bigint as posted,
-    ${GONE_AS_OF} or ${GONE_IN_DAY} as gone
+    ${GONE_AS_OF} or ${GONE_IN_DAY} as gone, ${KNOWN_AS_OF} as as_of
   from a cross join asked`
 
 /** Later than any recorded time. */

@@ -9,6 +9,8 @@ export interface PastBalance {
   readonly normalSide: 'debit' | 'credit'
   /** Credits less debits, minor units. */
   readonly posted: bigint
+  /** The time asked for; the ledger's where it isn't that late yet: up to there the answer may still change. */
+  readonly asOf: Date
 }
 
 export interface PastBalanceRow {
@@ -16,6 +18,7 @@ export interface PastBalanceRow {
   currency: number
   normal_side: 'debit' | 'credit'
   posted: bigint
+  as_of: Date
   /** Whether only what was dropped could tell; then `until` says from when on it is kept. */
   gone: boolean
   until: Date | null
@@ -29,6 +32,7 @@ export const pastBalanceOf = (row: PastBalanceRow): PastBalance => {
     currency: currencyWord(row.currency),
     normalSide: row.normal_side,
     posted: row.posted,
+    asOf: row.as_of,
   }
 }
 
@@ -47,6 +51,9 @@ const lastEntry = (name: 'debit' | 'credit', place: 0 | 1): string => `
    where ${name}_no = a.account_no and recorded_at <= $2 and recorded_at >= coalesce(a.until, '-infinity')
    order by sequence desc, index desc, posting desc limit 1)`
 
+/** $2, or the ledger's own time where that is earlier: it is behind the clock while a backlog is read. */
+export const KNOWN_AS_OF = `least($2, (select to_timestamp(tick_ms / 1000.0) from ledger_head))`
+
 const CARRIED = `(select c.posted from closings c where c.period = a.carried and c.account_no = a.account_no)`
 
 /** The balance after the last entry recorded up to $2, in row `a`. An account without a closing had nothing. */
@@ -60,7 +67,8 @@ export const GONE_AS_OF = `(a.past and $2 < (a.carried + interval '1 month') at 
       and c.debit_count + c.credit_count > 0))`
 
 const TEXT = `with ${ASKED}
-  select a.account_id, a.currency, a.normal_side, a.until, ${POSTED_AS_OF} as posted, ${GONE_AS_OF} as gone from a`
+  select a.account_id, a.currency, a.normal_side, a.until, ${POSTED_AS_OF} as posted, ${GONE_AS_OF} as gone,
+    ${KNOWN_AS_OF} as as_of from a`
 
 /**
  * The balance with everything recorded up to `recordedAt` (inclusive), or undefined where there is no such account now.

@@ -291,6 +291,19 @@ test('a balance as of a recorded time is what the ledger said then', async () =>
   expect(await at(1000, 'nobody')).toBeUndefined()
 })
 
+test('a past balance says up to when it is known: no later than the ledger itself', async () => {
+  const [head] = await pool.query<{ at: Date }>({
+    text: 'select to_timestamp(tick_ms / 1000.0) as at from ledger_head',
+  })
+  const early = new Date(FIXTURE_TIME_MS + HOUR_MS)
+  const far = new Date('2999-01-01T00:00:00Z')
+  expect((await balanceAsOf(pool, 'alice', early))!.asOf).toEqual(early)
+  expect((await balanceAsOf(pool, 'alice', far))!.asOf).toEqual(head!.at)
+  const valueAt = new Date(FIXTURE_TIME_MS)
+  expect((await balanceAsOfValueTime(pool, 'alice', { valueAt, recordedAt: early }))!.asOf).toEqual(early)
+  expect((await balanceAsOfValueTime(pool, 'alice', { valueAt }))!.asOf).toEqual(head!.at)
+})
+
 test('a balance at a value time counts what is effective by then', async () => {
   const at = async (valueMs: number, recordedAt?: Date) =>
     (await balanceAsOfValueTime(pool, 'alice', { valueAt: new Date(valueMs), recordedAt }))?.posted

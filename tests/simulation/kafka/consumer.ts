@@ -11,7 +11,7 @@ interface Sink {
   joining(group: unknown): Promise<void>
   deliver(batch: unknown): boolean
   positionOutOfRange(topic: string, partition: number): void
-  topicIdOf(topic: string, partition: number): string | undefined
+  topicIdOf(topic: string, partition: number): string | null | undefined
   topicIdRefused(topic: string, partition: number): void
 }
 
@@ -195,7 +195,7 @@ export class SimulatedConsumer {
         partition,
         from: offset,
         answer:
-          id === undefined || id === broker.topicId(topic)
+          id == null || id === broker.topicId(topic)
             ? (broker.log(topic, partition)?.fetch(offset, recordsMax) ?? null)
             : 'unknown id',
       }))

@@ -33,8 +33,8 @@ export const MUTATIONS: readonly Mutation[] = [
     'what is read is the log that was verified, whatever bears its name',
     21,
     'platform/kafka/assigned-partitions.ts',
-    'else this.#topicIds.set(key, topicId)',
-    'else this.#topicIds.delete(key)',
+    'this.#topicIds.set(key, topicId ?? null)',
+    'this.#topicIds.set(key, null)',
   ),
   {
     name: 'compare-and-swap-dropped',
