@@ -36,6 +36,16 @@ test.each([
   expect(() => readAmount(amount, currency)).toThrow()
 })
 
+test.each([
+  [1e15, 'USD'],
+  [1e20, 'USD'],
+  [1e21, 'USD'],
+  [10_000_000_000_001, 'USD'],
+  ['9'.repeat(41), 'JPY'],
+])('%j %s is too large, not wrong', (amount, currency) => {
+  expect(() => readAmount(amount, currency)).toThrow(expect.objectContaining({ code: 'amount_too_large' }))
+})
+
 test('a balance is shown on its normal side; no limit means nothing to run out of', () => {
   const base = { reserved: 30n, limited: true, overdraftLimit: 50n }
   expect(shownBalance({ ...base, posted: 100n, normalSide: 'credit' })).toEqual({

@@ -3,6 +3,8 @@
 import { Problem } from '#api/problem.ts'
 import { formatMinorAmount, parseDecimalAmount } from '#domain/money/amount.ts'
 import { currencyByCode } from '#domain/money/currency.ts'
+import { AMOUNT_MINOR_MAX } from '#domain/transactions/limits.ts'
+import { REASON_TEXTS } from '#domain/transactions/reason-texts.ts'
 
 const exponentOf = (currency: string): number => {
   const known = currencyByCode(currency)
@@ -20,11 +22,14 @@ const exponentOf = (currency: string): number => {
  * Minor units of an amount in major units.
  *
  * @param property What holds it, for the message.
- * @throws Problem `amount_invalid` where it isn't exact in the currency, `currency_unknown` (422).
+ * @throws Problem `amount_invalid` where it isn't exact in the currency, `amount_too_large` where it is more than can be read,
+ *   `currency_unknown` (422).
  */
 export function readAmount(amount: string | number, currency: string, property = 'amount'): bigint {
-  const amountMinor = parseDecimalAmount(amount, exponentOf(currency))
+  const exponent = exponentOf(currency)
+  const amountMinor = parseDecimalAmount(amount, exponent)
   if (amountMinor !== null) return amountMinor
+  if (isTooLarge(amount, exponent)) throw amountTooLarge(property)
   throw new Problem(
     422,
     'amount_invalid',
@@ -32,6 +37,18 @@ export function readAmount(amount: string | number, currency: string, property =
     { members: { property } },
   )
 }
+
+/** Whether what can't be read is an amount beyond what any may be: a large number's digits may have been rounded before they came. */
+function isTooLarge(amount: string | number, exponent: number): boolean {
+  if (typeof amount === 'number') return amount * 10 ** exponent > Number(AMOUNT_MINOR_MAX)
+  return /^0*[1-9]\d{15,}(\.\d+)?$/.test(amount) && (amount.split('.')[1] ?? '').length <= exponent
+}
+
+/** What is answered where an amount is more than the ledger takes. */
+export const amountTooLarge = (property: string): Problem =>
+  new Problem(422, 'amount_too_large', `${property}: ${REASON_TEXTS.amount_too_large}.`, {
+    members: { property },
+  })
 
 const exampleAmount = (currency: string): string => showAmount(1275n, currency)
 

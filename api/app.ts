@@ -159,11 +159,22 @@ function acceptExactJson(app: FastifyInstance): void {
   })
 }
 
+/** Bodies are at most 64 KiB: unpacking them would only be a way to send more. @throws Problem `content_encoding_unsupported` */
+function refuseEncoded(request: FastifyRequest): void {
+  const encoding = request.headers['content-encoding']
+  if (encoding === undefined || encoding.toLowerCase() === 'identity') return
+  throw new Problem(415, 'content_encoding_unsupported', 'Expected a body that is not compressed.', {
+    // RFC 9110, section 15.5.16: says what would have been taken.
+    headers: { 'accept-encoding': 'identity' },
+  })
+}
+
 /** Refuses card numbers and what can't be stored wherever else a request could carry them, and measures every request. */
 function observe(app: FastifyInstance, { metrics, logger }: ApiDependencies): void {
   app.addHook('onRequest', async (request, reply) => {
     request.trace = continueTrace(harmless(request.headers[TRACE_HEADER]))
     reply.headers({ 'x-request-id': request.id, [TRACE_HEADER]: traceparentOf(request.trace) })
+    refuseEncoded(request)
     refuseUnstorable(decoded(request.url))
     for (const text of [request.url, request.headers['idempotency-key'], request.headers['x-actor']]) {
       if (typeof text === 'string') refuseCardNumber(decoded(text))

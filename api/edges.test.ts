@@ -1,4 +1,5 @@
 /** Requests at the edges: times, texts and paths that the ledger couldn't keep, and changes that were not made. */
+import { gzipSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { buildTestApi } from '#api/fixtures.ts'
 import { PositionWaiter } from '#api/gateway/position-waiter.ts'
@@ -41,6 +42,27 @@ test('a path that no route can read is refused as a problem, without repeating i
     expect(reply.json()).toMatchObject({ status, code: 'request_invalid' })
     expect(reply.body).not.toMatch(/4111111111111111|xxx/)
   }
+})
+
+test('a compressed body is refused as such', async () => {
+  const { app, published } = await buildTestApi()
+  const headers = { 'content-encoding': 'gzip', 'content-type': 'application/json' }
+  const payload = gzipSync('{"from":"a","to":"b","amount":"1"}')
+  const reply = await app.inject({ method: 'POST', url: '/transactions', headers, payload })
+  expect(reply.statusCode).toBe(415)
+  expect(reply.headers['content-type']).toContain('application/problem+json')
+  expect(reply.json()).toMatchObject({ code: 'content_encoding_unsupported' })
+  expect(published).toEqual([])
+})
+
+test.each([
+  [{ from: 'a', to: 'b', amount: 1e15 }, 'amount'],
+  [{ from: 'a', to: 'b', amount: 1e20 }, 'amount'],
+  [{ postings: [{ debit: 'a', credit: 'b', amount: 1e20, currency: 'EUR' }] }, 'postings/0/amount'],
+])('%j is too large, whatever the form', async (body, property) => {
+  const { app } = await buildTestApi()
+  const reply = await app.inject(post('/transactions', body))
+  expect(reply.json()).toMatchObject({ status: 422, code: 'amount_too_large', property })
 })
 
 test('an account that is there otherwise than asked for is a conflict', async () => {

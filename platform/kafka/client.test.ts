@@ -110,6 +110,11 @@ describe('logging', () => {
     expect(logged(INFO, 'i')).toEqual(['info: i'])
   })
 
+  it('a member that joins its group again is a warning', () => {
+    const message = 'The coordinator is not aware of this member, re-joining the group'
+    expect(logged(kafkajs.logLevel.ERROR, message)).toEqual([`warn: ${message}`])
+  })
+
   it('says the same thing once in five seconds', () => {
     let nowMs = 0
     const errors: string[] = []

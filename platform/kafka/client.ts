@@ -85,6 +85,12 @@ export function saslOptions(
 const ROUTINE =
   /CONCURRENT_TRANSACTIONS|another concurrent operation|^Response |Pausing fetching|Resuming fetching|Limiting retries for the idempotent/
 
+/**
+ * A member that the coordinator has forgotten (a broker that was restarted, a machine that was busy) joins again by itself: the
+ * client calls that an error, but nothing is lost and nothing is to be done.
+ */
+const REJOINING = /^The coordinator is not aware of this member/
+
 /** A broker that is away is reported on each attempt, several a second: the same words once in this time are enough. */
 const REPEAT_AFTER_MS = 5_000
 const REMEMBERED_MESSAGES_MAX = 100
@@ -106,8 +112,9 @@ export function logCreatorFor(logger: KafkaLogger, nowMs: () => number = Date.no
       const entry = { ...fields, namespace }
       if (level === kafkajs.logLevel.DEBUG || ROUTINE.test(message) || isRepeated(message))
         logger.debug(entry, message)
-      else if (level === kafkajs.logLevel.ERROR) logger.error(entry, message)
-      else if (level === kafkajs.logLevel.WARN) logger.warn(entry, message)
+      else if (level === kafkajs.logLevel.ERROR && !REJOINING.test(message)) logger.error(entry, message)
+      else if (level === kafkajs.logLevel.WARN || level === kafkajs.logLevel.ERROR)
+        logger.warn(entry, message)
       else logger.info(entry, message)
     }
 }

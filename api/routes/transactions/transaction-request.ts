@@ -1,6 +1,6 @@
 /** From a request body to the record that is published: the full form, the flat form, and the form of older clients. */
 import { randomUUID } from 'node:crypto'
-import { readAmount } from '#api/amounts.ts'
+import { amountTooLarge, readAmount } from '#api/amounts.ts'
 import type { ApiOptions } from '#api/dependencies.ts'
 import type { IngestRecord } from '#api/gateway/ingest-gateway.ts'
 import { Problem } from '#api/problem.ts'
@@ -235,6 +235,7 @@ function postingOf(posting: NonNullable<TransactionBody['postings']>[number], pl
   const digits = String(posting.amount)
   if (!/^-?\d{1,19}$/.test(digits)) {
     const property = `postings/${place}/amount`
+    if (/^\d{20,}$/.test(digits) || Number(posting.amount) >= 1e19) throw amountTooLarge(property)
     throw new Problem(422, 'amount_invalid', `${property} must be whole minor units, for example 1275.`, {
       members: { property },
     })
