@@ -206,7 +206,7 @@ test('accounts: open, read, freeze; authorize, capture; entries and the past', a
     status: 'open',
   })
   const clash = await post('/accounts', { accountId: 'corp', currency: 'JPY' }, WAIT)
-  expect([clash.status, clash.body.code]).toEqual([409, 'account_not_changed'])
+  expect([clash.status, clash.body.code]).toEqual([409, 'exists_with_other_content'])
   await post('/accounts', { accountId: 'supplier', currency: 'EUR' }, WAIT)
   // Recorded times are the ledger's: its clock moves with the ticks, some seconds behind ours at most.
   const longBefore = new Date(Date.now() - 60_000).toISOString()
@@ -227,6 +227,8 @@ test('accounts: open, read, freeze; authorize, capture; entries and the past', a
   ])
   expect((await get(`/balance/corp?as_of=${longBefore}`)).body).toMatchObject({ balance: 0, cached: false })
   expect((await get(`/balance/corp?effective_as_of=${before}`)).body).toMatchObject({ balance: 0 })
+  const kept = await post('/accounts', { accountId: 'corp', action: 'close' }, WAIT)
+  expect([kept.status, kept.body.code]).toEqual([409, 'balance_not_zero'])
   const frozen = await post('/accounts', { accountId: 'corp', action: 'freeze' }, WAIT)
   expect(frozen.body).toMatchObject({ status: 'frozen' })
   const refused = await post(

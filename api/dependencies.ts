@@ -7,6 +7,7 @@ import type { Logger } from '#platform/observability/logger.ts'
 import type { ApiMetrics } from '#platform/observability/metrics.ts'
 import type { AuditLogBuffer } from '#platform/postgres/audit-log-buffer.ts'
 import type { ReadPool } from '#platform/postgres/pool.ts'
+import type { LogPosition } from '#platform/postgres/queries/read-applied-offsets.ts'
 import type { BalanceCacheReader } from '#platform/redis/balance-cache-reader.ts'
 
 export interface ApiOptions {
@@ -48,6 +49,12 @@ export interface ApiDependencies {
   readonly checks: { kafka(): Promise<boolean>; redis(): Promise<boolean> }
   /** Reads what the batch records say about decisions. */
   readonly readDecisions: DecisionReader
+  /**
+   * Why an applied record took no effect, as a reason code; null where it did, or where that can't be read now.
+   *
+   * @param afterSequence The ledger's sequence before the record was published.
+   */
+  readonly readRefusal: (position: LogPosition, afterSequence: bigint) => Promise<string | null>
   /** Where access is noted; must return at once and never throw. */
   readonly audit: Pick<AuditLogBuffer, 'note'>
   /** The wall clock, ms since 1970 UTC. */

@@ -71,7 +71,9 @@ test('an account that is there otherwise than asked for is a conflict', async ()
     ...{ limited: true, overdraft_limit: 0n, reversal_may_overdraw: false, posted: 0n, reserved: 0n },
     ...{ version: 1n, opened_sequence: 1n, timeline: 1n, tick_ms: 0n },
   }
+  let refusal: string | null = null
   const { app } = await buildTestApi({
+    readRefusal: async () => refusal,
     pool: {
       query: async <Row>() => [row as Row],
       close: async () => {},
@@ -85,4 +87,10 @@ test('an account that is there otherwise than asked for is a conflict', async ()
   for (const terms of [{ overdraftLimit: 1 }, { normalSide: 'debit' }, { reversalMayOverdraw: true }]) {
     expect((await open(terms)).json(), JSON.stringify(terms)).toMatchObject({ code: 'account_not_changed' })
   }
+  refusal = 'balance_not_zero'
+  expect((await open({ action: 'close' })).json()).toMatchObject({
+    status: 409,
+    code: 'balance_not_zero',
+    detail: expect.stringContaining('zero balance'),
+  })
 })

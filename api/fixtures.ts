@@ -42,6 +42,7 @@ export async function buildTestApi(
     },
     outcomes: new OutcomeWaiter({ readOutcomes: async () => [] }),
     readDecisions: async (places) => places.map(() => undefined),
+    readRefusal: async () => null,
     positions: new PositionWaiter({ readAppliedOffsets: async () => new Map() }),
     metrics: makeApiMetrics(),
     logger: createLogger({ level: 'debug', service: 'api', write: (line) => lines.push(line) }),

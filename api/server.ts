@@ -6,6 +6,7 @@ import { makeDecisionReader } from '#api/gateway/decision-reader.ts'
 import { makeIngestGateway } from '#api/gateway/ingest-gateway.ts'
 import { OutcomeWaiter } from '#api/gateway/outcome-waiter.ts'
 import { PositionWaiter } from '#api/gateway/position-waiter.ts'
+import { readRecordOutcome } from '#api/gateway/record-outcome.ts'
 import type { Configuration } from '#platform/config/configuration.ts'
 import { listenError } from '#platform/http/listen-error.ts'
 import { KafkaAdmin } from '#platform/kafka/admin.ts'
@@ -99,9 +100,10 @@ async function connect(
   await admin.requireTopics(ALL_TOPICS.map(({ name }) => `${ledger.topicPrefix}${name}`))
   const redis = openApiRedis(configuration, logger)
   closers.push(() => closeRedis(redis))
+  const registry = new SchemaRegistry(configuration.schemaRegistry)
   const readDecisions = makeDecisionReader({
     pool,
-    registry: new SchemaRegistry(configuration.schemaRegistry),
+    registry,
     onFailure: (error) =>
       logger.warn({ err: error }, 'what batch records say of decisions could not be read'),
   })
@@ -110,6 +112,14 @@ async function connect(
     metrics,
     logger,
     readDecisions,
+    readRefusal: async (position, afterSequence) => {
+      try {
+        return (await readRecordOutcome(pool, registry, position, afterSequence)).refusal?.reason ?? null
+      } catch (error) {
+        logger.warn({ err: error }, 'why a change was refused could not be read')
+        return null
+      }
+    },
     audit: openAuditLog(configuration, { metrics, logger }, closers),
     cache: makeCache(configuration, { redis, pool, metrics }),
     gateway: makeIngestGateway({

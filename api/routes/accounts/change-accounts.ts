@@ -12,8 +12,11 @@ import {
   type AccountClass,
   type Side,
 } from '#domain/transactions/command.ts'
+import type { Refusal } from '#domain/transactions/outcomes.ts'
+import { REFUSAL_TEXTS } from '#domain/transactions/reason-texts.ts'
 import { validateAccountChange } from '#domain/transactions/validate.ts'
 import { type AccountDetails, readAccount } from '#platform/postgres/queries/read-account.ts'
+import { readProgress } from '#platform/postgres/queries/read-progress.ts'
 
 interface AccountBody {
   action?: Exclude<AccountChange['action'], 'unknown'>
@@ -88,7 +91,7 @@ function isAsWanted(account: AccountDetails | undefined, change: AccountChange):
 
 /** Registers the route. */
 export function registerChangeAccounts(app: FastifyInstance, dependencies: ApiDependencies): void {
-  const { gateway, positions, pool, cache, options, nowMs } = dependencies
+  const { gateway, positions, readRefusal, pool, cache, options, nowMs } = dependencies
   app.post<{ Body: AccountBody }>(
     '/accounts',
     {
@@ -117,6 +120,8 @@ export function registerChangeAccounts(app: FastifyInstance, dependencies: ApiDe
       const refusal = validateAccountChange(change)
       if (refusal !== null) throw new Problem(422, refusal, `The ledger refuses such a change: ${refusal}.`)
       const waitMs = waitOf(request, options.waitMaxMs) ?? 0
+      // What applies the record comes after this.
+      const { sequence = 0n } = (waitMs > 0 ? await readProgress(pool) : undefined) ?? {}
       const position = await gateway.publish('accounts', change.accountId, { ...change })
       reply.header('location', `/accounts/${encodeURIComponent(change.accountId)}`)
       if (!(await positions.wait(position, waitMs))) {
@@ -124,8 +129,9 @@ export function registerChangeAccounts(app: FastifyInstance, dependencies: ApiDe
       }
       const account = await readAccount(pool, change.accountId)
       if (!isAsWanted(account, change)) {
+        const refusal = await readRefusal(position, sequence)
         const found = account === undefined ? 'no such account' : describe(account)
-        throw new Problem(409, 'account_not_changed', `The ledger refused the change; there is ${found}.`)
+        throw notChanged(refusal, found)
       }
       await cache.expireOlder([account.accountId], account.version)
       return showAccount(account)
@@ -133,5 +139,16 @@ export function registerChangeAccounts(app: FastifyInstance, dependencies: ApiDe
   )
 }
 
+/** @param refusal The ledger's reason; null where it isn't known, or another change followed at once. */
+function notChanged(refusal: string | null, found: string): Problem {
+  const words = refusal === null ? undefined : REFUSAL_TEXTS[refusal as Refusal]
+  const why = words === undefined ? '' : `: ${words}`
+  return new Problem(
+    409,
+    refusal ?? 'account_not_changed',
+    `The ledger refused the change${why}. There is ${found}.`,
+  )
+}
+
 const describe = ({ status, accountClass, currency, limited, overdraftLimit }: AccountDetails): string =>
-  `a ${status} ${accountClass} account in ${currency}, ${limited ? `limit ${showAmount(overdraftLimit, currency)}` : 'no limit'}`
+  `${status === 'open' ? 'an' : 'a'} ${status} ${accountClass} account in ${currency}, ${limited ? `limit ${showAmount(overdraftLimit, currency)}` : 'no limit'}`
