@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { commandEnvironment, freshLedgerName } from '#infra/local/test-names.ts'
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url))
@@ -23,9 +23,13 @@ function settingsOf(ledger: string): NodeJS.ProcessEnv {
 /** A command that neither starts nor stops must still end: then by force, without an exit code. */
 const TIME_LIMIT_MS = 60_000
 
-function run(line: string, ledger: string): Promise<{ exitCode: number | null; stdout: string }> {
+function run(
+  line: string,
+  ledger: string,
+  changes: NodeJS.ProcessEnv = {},
+): Promise<{ exitCode: number | null; stdout: string }> {
   const child = spawn(process.execPath, [main, ...line.split(' '), '--json'], {
-    env: settingsOf(ledger),
+    env: { ...settingsOf(ledger), ...changes },
     cwd: folder,
     stdio: ['ignore', 'pipe', 'ignore'],
     timeout: TIME_LIMIT_MS,
@@ -86,4 +90,37 @@ test('before topics apply', async () => {
   expect((await run('migrate', ledger)).exitCode).toBe(0)
   await expectAdvice(needTopics, ledger, 'tallystream topics apply')
   expect((await run('topics check', ledger)).exitCode).toBe(1)
+}, 300_000)
+
+test('topics check looks at the registry too', async () => {
+  const ledger = freshLedgerName('registry checked')
+  const bare = await run('topics check', ledger)
+  expect(bare.exitCode).toBe(1)
+  expect(JSON.parse(bare.stdout).schemaDifferences).toContainEqual(
+    expect.objectContaining({ property: 'schema', actual: null, expected: 'transaction.avsc' }),
+  )
+  expect((await run('topics apply', ledger)).exitCode).toBe(0)
+  const good = await run('topics check', ledger)
+  expect([good.exitCode, JSON.parse(good.stdout)]).toMatchObject([
+    0,
+    { differences: [], schemaDifferences: [] },
+  ])
+  // Nothing listens there.
+  const away = await run('topics check', ledger, { SCHEMA_REGISTRY_URL: 'http://127.0.0.1:1' })
+  expect([away.exitCode, JSON.parse(away.stdout)]).toMatchObject([
+    3,
+    { error: { code: 'registry_unreachable' } },
+  ])
+  const subject = `${ledger}.transactions-value`
+  const reply = await fetch(`${inject('stackEndpoints').schemaRegistryUrl}/config/${subject}`, {
+    method: 'PUT',
+    headers: { 'content-type': 'application/vnd.schemaregistry.v1+json' },
+    body: JSON.stringify({ compatibility: 'NONE' }),
+  })
+  expect(reply.ok).toBe(true)
+  const loose = await run('topics check', ledger)
+  expect([loose.exitCode, JSON.parse(loose.stdout).schemaDifferences]).toEqual([
+    1,
+    [{ subject, property: 'compatibility', actual: 'NONE', expected: 'BACKWARD' }],
+  ])
 }, 300_000)

@@ -7,7 +7,11 @@ import type { Configuration } from '#platform/config/configuration.ts'
 import { KafkaAdmin, type TopicDifference } from '#platform/kafka/admin.ts'
 import { makeKafka } from '#platform/kafka/client.ts'
 import { createLogger } from '#platform/observability/logger.ts'
-import { registerContracts } from '#platform/schema-registry/contracts.ts'
+import {
+  checkContracts,
+  registerContracts,
+  type SchemaDifference,
+} from '#platform/schema-registry/contracts.ts'
 import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
 import { ALL_TOPICS, topicTable } from '#schemas/topics.ts'
 
@@ -31,20 +35,32 @@ export const applyTopics = async (
 const differenceLine = ({ topic, property, expected, actual }: TopicDifference): string =>
   property === 'missing' ? `${topic}: missing` : `${topic}: ${property} is ${actual}, expected ${expected}`
 
-/** What the differences need: missing topics can be made, the others are a person's decision. */
-const remedyOf = (differences: readonly TopicDifference[]): string =>
-  differences.some(({ property }) => property === 'missing')
-    ? 'npx tallystream topics apply makes what is missing'
-    : 'existing topics are never changed here: change them with your Kafka tools'
+const schemaLine = ({ subject, property, expected, actual }: SchemaDifference): string =>
+  property === 'schema'
+    ? `${subject}: ${expected} is not registered`
+    : `${subject}: compatibility is ${actual ?? 'not set'}, expected ${expected}`
 
-const report = (differences: readonly TopicDifference[]) => ({
-  json: { topics: ALL_TOPICS.length, differences },
-  text:
-    differences.length === 0
-      ? `${ALL_TOPICS.length} topics are as they should be`
-      : [...differences.map(differenceLine), remedyOf(differences)].join('\n'),
-  exitCode: differences.length === 0 ? exitCodes.ok : exitCodes.difference,
-})
+/** What the differences need: what is missing can be made, the others are a person's decision. */
+const remedyOf = (
+  differences: readonly TopicDifference[],
+  schemaDifferences: readonly SchemaDifference[],
+): string =>
+  differences.some(({ property }) => property === 'missing') ||
+  schemaDifferences.some(({ property }) => property === 'schema')
+    ? 'npx tallystream topics apply makes what is missing'
+    : 'what exists is never changed here: change it with the tools of your brokers and registry'
+
+const report = (differences: readonly TopicDifference[], schemaDifferences: readonly SchemaDifference[]) => {
+  const isGood = differences.length === 0 && schemaDifferences.length === 0
+  const lines = [...differences.map(differenceLine), ...schemaDifferences.map(schemaLine)]
+  return {
+    json: { topics: ALL_TOPICS.length, differences, schemaDifferences },
+    text: isGood
+      ? `${ALL_TOPICS.length} topics and their schemas are as they should be`
+      : [...lines, remedyOf(differences, schemaDifferences)].join('\n'),
+    exitCode: isGood ? exitCodes.ok : exitCodes.difference,
+  }
+}
 
 const replicationOf = (text: string): number => wholeOf(text, '--replication', { min: 1, max: 100 })
 
@@ -61,20 +77,22 @@ export function registerTopics(program: Command): void {
     configure: withReplication,
     run: async (_context, { replication }) => {
       const { differences } = await applyTopics(loadConfiguration(), replicationOf(replication))
-      return report(differences)
+      return report(differences, [])
     },
   })
   addCommand<{ replication: string }>(topics, {
     usage: 'check',
-    summary: 'compare topics with the table; changes nothing',
+    summary: 'compare topics with the table, and the registry with the schemas; changes nothing',
     example: 'topics check',
     configure: withReplication,
     run: async (_context, { replication }) => {
       const configuration = loadConfiguration()
       const admin = new KafkaAdmin(makeKafka(configuration.kafka, { clientId: 'tallystream-cli' }))
       try {
-        const table = topicTable(configuration.ledger.topicPrefix, replicationOf(replication))
-        return report(await admin.checkTopics(table))
+        const { topicPrefix } = configuration.ledger
+        const differences = await admin.checkTopics(topicTable(topicPrefix, replicationOf(replication)))
+        const registry = new SchemaRegistry(configuration.schemaRegistry)
+        return report(differences, await checkContracts(registry, topicPrefix))
       } finally {
         await admin.close()
       }

@@ -38,6 +38,35 @@ export const registerContracts = async (
   ) as Contracts
 }
 
+/** What differs in the registry from what registerContracts makes of it. */
+export interface SchemaDifference {
+  readonly subject: string
+  readonly property: 'schema' | 'compatibility'
+  /** Null = there is none. */
+  readonly actual: string | null
+  readonly expected: string
+}
+
+/**
+ * Compares the registry with the schemas of all topics; changes nothing. A subject may have later versions beside ours.
+ * @throws UnreachableError `registry_unreachable`
+ */
+export const checkContracts = async (
+  registry: SchemaRegistry,
+  topicPrefix: string,
+): Promise<SchemaDifference[]> => {
+  const differences: SchemaDifference[] = []
+  for (const topic of ALL_TOPICS) {
+    const subject = valueSubject(topicPrefix, topic)
+    const { id, compatibility } = await registry.subjectState(subject, schemaOf(topic))
+    if (id === null)
+      differences.push({ subject, property: 'schema', actual: null, expected: topic.schemaFile })
+    if (compatibility !== 'BACKWARD')
+      differences.push({ subject, property: 'compatibility', actual: compatibility, expected: 'BACKWARD' })
+  }
+  return differences
+}
+
 /** Registry ids of the outputs' schemas, by place in FRAME_TOPICS: what a batch record says of how its frames are encoded. */
 export const frameSchemaIds = (contracts: Contracts): number[] => {
   const ids = new Map(Object.values(contracts).map(({ topic, id }) => [topic.name, id]))

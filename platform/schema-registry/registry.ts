@@ -34,8 +34,21 @@ const LOOKUPS_AT_ONCE_MAX = 16
 /** For so long an answer proves that a registry is there: each unknown id asks for that. */
 const PING_GOOD_FOR_MS = 1_000
 
+interface Answer<T> {
+  data(): T
+}
 interface Api {
-  Subject: { all(): Promise<unknown> }
+  Subject: {
+    all(): Promise<unknown>
+    registered(parameters: { subject: string; body: object }): Promise<Answer<{ id: number }>>
+    config(parameters: { subject: string }): Promise<Answer<{ compatibilityLevel?: string }>>
+  }
+}
+
+/** How a subject stands: whether the schema is one of its versions, and its own compatibility rule (null = none of its own). */
+export interface SubjectState {
+  readonly id: number | null
+  readonly compatibility: string | null
 }
 
 export class SchemaRegistry {
@@ -116,6 +129,30 @@ export class SchemaRegistry {
       this.#lookups.set(id, lookup)
     }
     return await lookup
+  }
+
+  /**
+   * Looks whether a schema is registered under a subject, and by which rule; changes nothing.
+   * @throws UnreachableError `registry_unreachable`
+   */
+  async subjectState(subject: string, schema: AvroSchemaObject): Promise<SubjectState> {
+    const { Subject } = (this.#client as unknown as { api: Api }).api
+    const body = { schemaType: 'AVRO', schema: JSON.stringify(schema) }
+    const found = await this.#orNull(Subject.registered({ subject, body }), `looking for ${subject}`)
+    const rule = await this.#orNull(Subject.config({ subject }), `asking for the rule of ${subject}`)
+    return { id: found?.data().id ?? null, compatibility: rule?.data().compatibilityLevel ?? null }
+  }
+
+  /** Null where a registry answers that there is none. */
+  async #orNull<T>(request: Promise<T>, doing: string): Promise<T | null> {
+    try {
+      return await this.#within(request, doing)
+    } catch (error) {
+      if ((error as { status?: number }).status !== 404) throw this.#unreachable(error, doing)
+      // Something that answers 404 to everything isn't a registry.
+      await this.#pingShared()
+      return null
+    }
   }
 
   /** Asks for the list of subjects: proves that a registry answers. @throws UnreachableError `registry_unreachable` */
