@@ -37,6 +37,26 @@ test.each(TEST_CARDS)('%s is found, also in groups and within text', (card) => {
   expect(containsCardNumber(`12 ${card.replace(/(....)(?=.)/g, '$1 ')} 34`)).toBe(true)
 })
 
+test.each([
+  ...['.', '_', '/', ',', '--', '\n', '\r\n', '\t', ', ', ' - ', '\u00a0', '\u2011'].map((separator) =>
+    ['4111', '1111', '1111', '1111'].join(separator),
+  ),
+  '3782.822463.10005',
+  [...'4111111111111111'].join('\u200b'),
+  '4111\u200b-1111\u00ad1111-1111',
+  '０４１１１１１１１１１１１１１１１'.slice(1),
+  '٤١١١١١١١١١١١١١١١',
+  '۴۱۱۱۱۱۱۱۱۱۱۱۱۱۱۱',
+  '0004111111111111111',
+  '0000000000004111111111111111',
+  '000 4111 1111 1111 1111',
+])('%j is found and masked', (text) => {
+  expect(containsCardNumber(text)).toBe(true)
+  const masked = maskCardNumbers(`<${text}>`)
+  expect(masked).toHaveLength(text.length + 2)
+  expect(containsCardNumber(masked)).toBe(false)
+})
+
 test('harmless values are not refused', () => {
   for (const text of [
     '',
@@ -45,8 +65,19 @@ test('harmless values are not refused', () => {
     '9111111111111111', // no issuer
     '411111111111', // 12 digits
     `4111111111111111${'0'.repeat(4)}`, // inside a longer run
-    '4111--1111--1111--1111', // two separators
-    '4111.1111.1111.1111',
+    '1,234,567.89',
+    '4,111,111,111,111,111',
+    '41.11.11.11.11.11.11.11',
+    '4111.1111,1111/1111', // separators that differ
+    '2026/11/22, 2026/11/23, 2026/11/24',
+    '2019,2020,2021,2022,2023',
+    '2026-11-22T01:57:25.123456789Z',
+    'DE89370400440532013000',
+    '10.50, 20.30, 40.10, 12.99, 33.50',
+    '4111 :: 1111 :: 1111 :: 1111',
+    '1111-4111',
+    '192.168.100.200, 192.168.100.201',
+    '0000001732240000000',
     '41111111-1111-4111-8111-111111111111', // a UUID
     'txn-41111111-1111-4111-8111-111111111111-retry',
     'a4111111111111111bcdef0123456789', // a 32-digit hexadecimal id
@@ -130,7 +161,10 @@ test('in binary data a digit-like length byte does not hide a number', () => {
 })
 
 test('random text never breaks it and is masked into something clean', () => {
-  const hostile = fc.string({ unit: fc.constantFrom('4', '1', '5', '0', ' ', '-', 'x'), maxLength: 60 })
+  const hostile = fc.string({
+    unit: fc.constantFrom('4', '1', '5', '0', ' ', '-', '.', '\u200b', '٤', 'x'),
+    maxLength: 60,
+  })
   fc.assert(
     fc.property(hostile, (text) => {
       const masked = maskCardNumbers(text)

@@ -1,9 +1,15 @@
 /**
  * Finds and masks real card numbers (PANs). The ledger works with tokens only: a number is refused and never stored.
  *
- * What counts as a card number: 13 to 19 digits, in one run or in groups parted by single spaces or dashes, that begin with
- * an issuer prefix of ISO/IEC 7812 (PREFIXES below) and end in a valid Luhn digit (ISO/IEC 7812-1 annex B). A run is taken
- * whole: digits inside a longer run are not looked at. The length that a brand issues is not checked: better refuse one too many.
+ * What counts as a card number: 13 to 19 digits, in one run or in groups, that begin with an issuer prefix of ISO/IEC 7812
+ * (PREFIXES below) and end in a valid Luhn digit (ISO/IEC 7812-1 annex B). A run is taken whole: digits inside a longer run are
+ * not looked at, but zeros before a number don't hide it. The length that a brand issues is not checked: better refuse one too many.
+ *
+ * Digits are those of ASCII, full-width, Arabic-Indic and Persian. Characters that nobody sees (zero-width spaces, soft hyphens)
+ * are passed over. Groups may be parted by:
+ * - a single space or dash (of any kind): groups of any width;
+ * - one to three of space, dash, line end, tab and `. , _ /`, everywhere the same: only groups as on cards, 4 digits, then 4 to 6
+ *   each, the last up to 6. Amounts (1,234,567.89), dates (2026/11/22), versions and lists of other numbers aren't grouped so.
  *
  * What that means for harmless values:
  * - times in ms since 1970 (13 digits) begin with 1 until 2033 and with 2 until 2065; only 2221–2720 (2040 to 2056) is a prefix;
@@ -23,6 +29,39 @@ const NINE = 57
 const SPACE = 32
 const DASH = 45
 const ASTERISK = 42
+const ASCII_MAX = 127
+
+/** Zeros of the other digits that are read: Arabic-Indic, Persian, full-width. */
+const OTHER_ZEROS: readonly number[] = [0x0660, 0x06f0, 0xff10]
+/** No-break and other fixed spaces; hyphens, dashes, minus. */
+const isSpaceOrDash = (code: number): boolean =>
+  code === SPACE ||
+  code === DASH ||
+  code === 0xa0 ||
+  code === 0x202f ||
+  code === 0x3000 ||
+  (code >= 0x2000 && code <= 0x200a) ||
+  (code >= 0x2010 && code <= 0x2015) ||
+  code === 0x2212 ||
+  code === 0xff0d
+/** Tab, line ends, `, . / _`. */
+const isOtherSeparator = (code: number): boolean =>
+  code === 9 || code === 10 || code === 13 || code === 44 || code === 46 || code === 47 || code === 95
+/** Soft hyphen, zero-width spaces and joiners, word joiner, byte order mark. */
+const isInvisible = (code: number): boolean =>
+  code === 0xad || (code >= 0x200b && code <= 0x200f) || code === 0x2060 || code === 0xfeff
+
+/** What a first look makes of an ASCII character: 0 = ends a number, 1 = a digit, 2 = may stand between digits. */
+const FIRST_LOOK = Uint8Array.from({ length: ASCII_MAX + 1 }, (_, code) =>
+  code >= ZERO && code <= NINE ? 1 : isSpaceOrDash(code) || isOtherSeparator(code) ? 2 : 0,
+)
+
+/** Longest separator between two groups, and longest run of digits with zeros before that is looked at. */
+const SEPARATORS_MAX = 3
+const PADDED_DIGITS_MAX = 64
+/** Widths of the groups on cards, where the separator is an unusual one. */
+const GROUP_WIDTH = 4
+const GROUP_WIDTH_MAX = 6
 
 /** Issuer prefixes, as ranges over the first four digits. */
 const PREFIXES: readonly (readonly [number, number])[] = [
@@ -57,7 +96,14 @@ interface Codes {
   at(index: number): number
 }
 
-const isDigit = (code: number): boolean => code >= ZERO && code <= NINE
+/** The digit's value, or -1. */
+const digitOf = (code: number): number => {
+  if (code >= ZERO && code <= NINE) return code - ZERO
+  if (!(code > ASCII_MAX)) return -1
+  for (const zero of OTHER_ZEROS) if (code >= zero && code <= zero + 9) return code - zero
+  return -1
+}
+const isDigit = (code: number): boolean => digitOf(code) >= 0
 
 /**
  * Whether the text holds a card number. Costs about a nanosecond a character where there is none.
@@ -66,18 +112,14 @@ export const containsCardNumber = (text: string): boolean => {
   const length = text.length
   if (length < DIGITS_MIN) return false
   let digits = 0
-  let separated = true
   for (let index = 0; index < length; index++) {
     const code = text.charCodeAt(index)
-    if (code >= ZERO && code <= NINE) {
+    // Beyond ASCII only the second look knows; what isn't a digit there costs that look and nothing else.
+    const seen = code <= ASCII_MAX ? FIRST_LOOK[code]! : isDigit(code) ? 1 : 2
+    if (seen === 1) {
       digits += 1
-      separated = false
       if (digits === DIGITS_MIN) return findCardNumbers(codesOfText(text), 0, true).length > 0
-    } else if ((code === SPACE || code === DASH) && !separated) separated = true
-    else {
-      digits = 0
-      separated = true
-    }
+    } else if (seen === 0) digits = 0
   }
   return false
 }
@@ -100,7 +142,9 @@ export const maskCardNumbers = (text: string): string => {
  * its first and without its last digit. The same buffer where there is none, else a copy.
  */
 export const maskCardNumbersInBytes = (bytes: Buffer): Buffer => {
-  const codes: Codes = { length: bytes.length, at: (index) => bytes[index] ?? -1 }
+  // A byte above ASCII is a part of some character, or of none at all.
+  const at = (index: number) => (bytes[index]! <= ASCII_MAX ? bytes[index]! : -1)
+  const codes: Codes = { length: bytes.length, at }
   const found = findCardNumbers(codes, 1, false)
   if (found.length === 0) return bytes
   const masked = Buffer.from(bytes)
@@ -113,17 +157,21 @@ interface Span {
   readonly end: number
 }
 
+interface Run extends Span {
+  readonly digits: number
+}
+
 const codesOfText = (text: string): Codes => ({ length: text.length, at: (index) => text.charCodeAt(index) })
 
 /** Runs of digits without anything between. */
-const digitRuns = (codes: Codes): Span[] => {
-  const runs: Span[] = []
+const digitRuns = (codes: Codes): Run[] => {
+  const runs: Run[] = []
   let start = -1
   for (let index = 0; index <= codes.length; index++) {
     const digit = index < codes.length && isDigit(codes.at(index))
     if (digit && start === -1) start = index
     else if (!digit && start !== -1) {
-      runs.push({ start, end: index })
+      runs.push({ start, end: index, digits: index - start })
       start = -1
     }
   }
@@ -138,15 +186,20 @@ const digitRuns = (codes: Codes): Span[] => {
 const findCardNumbers = (codes: Codes, slack: number, firstOnly: boolean): Span[] => {
   const runs = digitRuns(codes)
   const found: Span[] = []
+  const groups = new Groups()
   for (let first = 0; first < runs.length; first++) {
     const start = runs[first]!.start
-    let digits = 0
+    // Most runs end here: years and counters begin with no issuer's digits.
+    if (slack === 0 && !hasKnownPrefix(codes, start, codes.length)) continue
+    groups.reset()
+    let zeros = 0
     for (let last = first; last < runs.length; last++) {
       const run = runs[last]!
-      if (last > first && !joined(codes, runs[last - 1]!.end, run.start)) break
-      digits += run.end - run.start
-      if (digits > DIGITS_MAX + 2 * slack) break
-      if (digits < DIGITS_MIN) continue
+      if (!groups.add(codes, run, last > first ? runs[last - 1]!.end : -1)) break
+      // Only zeros so far: they go on.
+      if (zeros === groups.digits - run.digits) zeros += leadingZeros(codes, run)
+      if (groups.digits - zeros > DIGITS_MAX + 2 * slack || groups.digits > PADDED_DIGITS_MAX) break
+      if (groups.digits < DIGITS_MIN || !groups.arePlausible()) continue
       const span = cardNumberWithin(codes, start, run.end, slack)
       if (span === null || isPartOfIdentifier(codes, span)) continue
       found.push(span)
@@ -156,11 +209,75 @@ const findCardNumbers = (codes: Codes, slack: number, firstOnly: boolean): Span[
   return found
 }
 
-/** Whether exactly one space or dash lies between two groups. */
-const joined = (codes: Codes, end: number, start: number): boolean => {
-  if (start - end !== 1) return false
-  const between = codes.at(end)
-  return between === SPACE || between === DASH
+/** Zeros at the beginning of a run. */
+const leadingZeros = (codes: Codes, { start, end }: Span): number => {
+  let zeros = 0
+  while (start + zeros < end && digitOf(codes.at(start + zeros)) === 0) zeros += 1
+  return zeros
+}
+
+/** Groups of digits as they are met: how wide they are and what parts them. */
+class Groups {
+  digits = 0
+  #first = 0
+  #last = 0
+  /** What parts them, as separatorOf gives it; NONE before there is any. */
+  #separator = NONE
+  #onlySpacesAndDashes = true
+  /** Whether they could be a card's groups, but for the last one. */
+  #asOnCards = true
+
+  reset(): void {
+    this.digits = 0
+    this.#first = 0
+    this.#last = 0
+    this.#separator = NONE
+    this.#onlySpacesAndDashes = true
+    this.#asOnCards = true
+  }
+
+  /** Adds a run of digits. @param before where the run before ended; -1 = it is the first @returns false where what lies between ends the number */
+  add(codes: Codes, run: Run, before: number): boolean {
+    const separator = before === -1 ? NONE : separatorOf(codes, before, run.start)
+    if (separator === NO_NUMBER) return false
+    this.digits += run.digits
+    if (separator === NONE) {
+      if (this.#separator === NONE) this.#first += run.digits
+      this.#last += run.digits
+      return true
+    }
+    if (separator > ONE_CODE || !isSpaceOrDash(separator)) this.#onlySpacesAndDashes = false
+    if (this.#separator !== NONE && (separator !== this.#separator || this.#last < GROUP_WIDTH)) {
+      this.#asOnCards = false
+    }
+    if (this.#first !== GROUP_WIDTH || this.#last > GROUP_WIDTH_MAX) this.#asOnCards = false
+    this.#separator = separator
+    this.#last = run.digits
+    return true
+  }
+
+  /** Whether a number may be written so. */
+  arePlausible(): boolean {
+    return this.#onlySpacesAndDashes || (this.#asOnCards && this.#last <= GROUP_WIDTH_MAX)
+  }
+}
+
+const NONE = 0
+const NO_NUMBER = -1
+const ONE_CODE = 65_535
+
+/** What parts two groups, without what nobody sees: its codes as one number; NO_NUMBER where it is more than may part a number's groups. */
+const separatorOf = (codes: Codes, end: number, start: number): number => {
+  let separator = NONE
+  let length = 0
+  for (let index = end; index < start; index++) {
+    const code = codes.at(index)
+    if (isInvisible(code)) continue
+    length += 1
+    if (length > SEPARATORS_MAX || !(isSpaceOrDash(code) || isOtherSeparator(code))) return NO_NUMBER
+    separator = separator * (ONE_CODE + 1) + code
+  }
+  return separator
 }
 
 const cardNumberWithin = (codes: Codes, start: number, end: number, slack: number): Span | null => {
@@ -173,25 +290,30 @@ const cardNumberWithin = (codes: Codes, start: number, end: number, slack: numbe
   return null
 }
 
-/** Judges the digits between two places: how many, how they begin, and their Luhn sum. */
+/** Judges the digits between two places: how many without zeros before them, how they begin, and their Luhn sum. */
 const isCardNumber = (codes: Codes, start: number, end: number): boolean => {
   let digits = 0
   let sum = 0
-  let prefix = 0
+  // Digits from the first that isn't a zero on: zeros before it change no Luhn sum.
+  let significant = 0
   // From the right, every second digit is doubled.
   for (let index = end - 1; index >= start; index--) {
-    const code = codes.at(index)
-    if (!isDigit(code)) continue
-    const digit = code - ZERO
+    const digit = digitOf(codes.at(index))
+    if (digit < 0) continue
     sum += digits % 2 === 1 ? DOUBLED[digit]! : digit
     digits += 1
+    if (digit > 0) significant = digits
   }
-  if (digits < DIGITS_MIN || digits > DIGITS_MAX || sum % 10 !== 0) return false
-  for (let index = start, taken = 0; taken < 4; index++) {
-    const code = codes.at(index)
-    if (!isDigit(code)) continue
-    prefix = prefix * 10 + (code - ZERO)
-    taken += 1
+  if (significant < DIGITS_MIN || significant > DIGITS_MAX || sum % 10 !== 0) return false
+  return hasKnownPrefix(codes, start, end)
+}
+
+/** Whether the first four digits behind leading zeros are an issuer's. */
+const hasKnownPrefix = (codes: Codes, start: number, end: number): boolean => {
+  let prefix = 0
+  for (let index = start; index < end && prefix < 1_000; index++) {
+    const digit = digitOf(codes.at(index))
+    if (digit >= 0) prefix = prefix * 10 + digit
   }
   return knownPrefix[prefix] === 1
 }
