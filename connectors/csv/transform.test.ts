@@ -118,6 +118,7 @@ test('the same account on both sides, a wrong value time and a card number in me
   expect(mapped({ valueTime }, { note: '' }).command.valueTime).toBeNull()
   const metadata = { text: '{note}' }
   expect(map({ metadata }, { note: 'card 4111 1111 1111 1111 thanks' })).toBe('card_number_refused')
+  expect(map({ metadata }, { note: 'card 4111.1111.1111.1111 thanks' })).toBe('card_number_refused')
   expect(mapped({ metadata }, { note: 'hello' }).command.metadata).toEqual({ text: 'hello' })
 })
 

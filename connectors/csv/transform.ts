@@ -44,8 +44,6 @@ const ID_LENGTH_MAX = 64
 const ACCOUNT_ID_LENGTH_MAX = 128
 /** Hexadecimal digits of a made id: 128 bits, as transaction keys have. */
 const MADE_ID_DIGITS = 32
-/** Any digit run long enough for a card number, groups included; the exact judgement follows only then. */
-const LONG_DIGITS = /\d(?:[ -]?\d){12}/
 
 /**
  * Binds a mapping to the columns of a file.
@@ -82,7 +80,7 @@ export function bindMapping(mapping: CsvMapping, header: readonly string[], acto
       actor,
       metadata: fields.metadata(values),
     })
-    if (LONG_DIGITS.test(record.text) && holdsCardNumber(command)) return 'card_number_refused'
+    if (holdsCardNumber(command)) return 'card_number_refused'
     // The debit account is the mapping's second where a signed line credits its own account.
     return moved.creditsFirst
       ? { command, firstAccount: moved.credit, secondAccount: moved.debit }
