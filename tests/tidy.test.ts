@@ -157,6 +157,12 @@ test('no path of one machine and no address of a package registry or proxy is wr
   expect(found).toEqual([])
 })
 
+test('each migration has a number of its own, without a gap: they are applied in that order', () => {
+  const numbers = files.flatMap((file) => /^schemas\/sql\/(\d{4})-[a-z-]+\.sql$/.exec(file)?.slice(1) ?? [])
+  expect(numbers.length).toBeGreaterThan(0)
+  expect(numbers.sort()).toEqual(numbers.map((_, place) => String(place + 1).padStart(4, '0')))
+})
+
 test.each(documentedFolders)(
   '%s/ says in 5 to 20 lines what lives there and what it may import',
   (folder) => {

@@ -186,6 +186,8 @@ describe('processor', () => {
     })
     const running = processor.run()
     await vi.waitFor(() => expect(takes).toContain(2), { timeout: 15_000 })
+    // Not before its first step is over.
+    await vi.waitFor(() => expect(processor.ready).toBe(true), { timeout: 15_000 })
     await expect(hooks[0]?.claim(TAKEN)).rejects.toThrow('replaced')
     await hooks[0]?.release()
     hooks[0]?.onIncident({ ...TAKEN[0]!, code: 'position_out_of_range', detail: 'late' })
