@@ -42,6 +42,7 @@ import { expectNotRestored, publisherGroup } from './publish/position.ts'
 import { Publisher, publisherTransactionalId } from './publish/publisher.ts'
 import { BatchSize } from './runtime/batch-size.ts'
 import { logDeadLetters } from './runtime/log-dead-letters.ts'
+import { makeLagWatch } from './runtime/lag-watch.ts'
 import { watchLostMembers } from './runtime/lost-members.ts'
 import { makeClusterHistory } from './runtime/other-cluster.ts'
 import type { OutputEncoders } from './runtime/outputs.ts'
@@ -99,7 +100,7 @@ export const startPipeline = async (options: PipelineOptions): Promise<Pipeline>
   if (options.roles.includes('processor')) {
     const processor = makeProcessor(options, shared, () => publisher?.wake())
     parts.push(processor)
-    watchProcessor(processor, options.metrics, shared)
+    watchProcessor(processor, options, shared)
     shared.onClose(watchOthers(processor, options, shared))
   }
   const upkeep = startUpkeep({ ...options, holder: shared.holder })
@@ -124,12 +125,25 @@ const inTime = async (logger: Logger, what: string, ms: number, work: Promise<un
 }
 
 /** Lag for metrics, positions for the tools that look at the consumer group. */
-const watchProcessor = (processor: Processor, metrics: EngineMetrics, shared: Shared): void => {
+const watchProcessor = (
+  processor: Processor,
+  { configuration, metrics, logger }: PipelineOptions,
+  shared: Shared,
+): void => {
+  const { topicPrefix } = configuration.ledger
+  const lookAtLag = makeLagWatch({
+    standing: () => processor.standing(),
+    ranges: (topic) => shared.admin.ranges(`${topicPrefix}${topic}`),
+    show: (lags) => {
+      metrics.lag.reset()
+      for (const { topic, partition, lag } of lags) {
+        metrics.lag.set({ topic: `${topicPrefix}${topic}`, partition: String(partition) }, Number(lag))
+      }
+    },
+    onFailure: (error) => logger.debug({ err: error }, 'looking at the lag failed'),
+  })
   const showLag = setInterval(() => {
-    metrics.lag.reset()
-    for (const { topic, partition, lag } of processor.lag()) {
-      metrics.lag.set({ topic, partition: String(partition) }, Number(lag))
-    }
+    void lookAtLag()
     const waiting = processor.waiting()
     metrics.partitionsWaiting.set({ for: 'after' }, waiting.after)
     metrics.partitionsWaiting.set({ for: 'schema' }, waiting.schema)

@@ -41,7 +41,7 @@ export const makeEngineMetrics = () => {
     }),
     lag: new Gauge({
       name: 'tallystream_ingest_lag_records',
-      help: 'Records between what was read and the end of the partition',
+      help: 'Records between what is applied and the end of the partition',
       labelNames: ['topic', 'partition'] as const,
       registers,
     }),

@@ -26,8 +26,6 @@ export interface IngestReader {
   suspend?(topic: string, partition: number): void
   /** Reads a stopped partition again from a position; see platform/kafka/ingest-consumer.ts. */
   readAgain?(topic: string, partition: number, offset: bigint): Promise<void>
-  /** Records between what was read and the end of each partition. */
-  lag?(): { topic: string; partition: number; lag: bigint }[]
   /** Has the group go on without a dead member. @returns whether it had it until now; undefined: can't tell it yet */
   removeMember?(memberId: string): Promise<boolean | undefined>
   /** Shows positions to lag tools; nothing reads them back. */

@@ -8,6 +8,7 @@ import { partByHistory, partitionsToClaim } from './claiming.ts'
 import { type Flight, Flights } from './flights.ts'
 import { Intake } from './intake.ts'
 import { HeldPartitions } from './held-partitions.ts'
+import { type Standing, standingOf } from './lag-watch.ts'
 import type { Assigned, ProcessorOptions } from './processor-options.ts'
 import { Readers } from './readers.ts'
 import { Backlog } from './selection.ts'
@@ -111,9 +112,9 @@ export class Processor {
     if (!isDrained) await atMost(clock, STOP_MS.end, ending)
   }
 
-  /** Records between what was read and the end of each partition that is held here. */
-  lag(): { topic: string; partition: number; lag: bigint }[] {
-    return this.readers.reader?.lag?.() ?? []
+  /** Where the partitions stand that are read here, or that an incident has stopped. */
+  standing(): Standing[] {
+    return standingOf([...this.held.all(), ...this.stopped.all()], this.appliedPositions)
   }
 
   /** How many partitions wait: for a record that one of theirs names in `after`, for a schema. */

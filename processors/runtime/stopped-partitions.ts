@@ -42,6 +42,10 @@ export class StoppedPartitions {
     return [...this.stops.values()].some(({ dueAtMs }) => dueAtMs <= now)
   }
 
+  all(): PartitionIncident[] {
+    return [...this.stops.values()].map(({ incident }) => incident)
+  }
+
   clear(): void {
     this.stops.clear()
   }
