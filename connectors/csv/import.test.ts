@@ -172,3 +172,26 @@ test('a preview publishes nothing', async () => {
   expect(shown.rejected).toEqual([{ line: 3, reason: 'column_count' }])
   expect(shown.accounts.length).toBeGreaterThan(0)
 })
+
+test('a line in another encoding is in the reject file byte by byte', async () => {
+  const path = join(folder, 'in.csv')
+  const spoilt = Buffer.from('2,M\xfcller,b,5,EUR,1522540818', 'latin1')
+  const good = '1,a,b,5,EUR,1522540818'
+  const bytes = [`id,payer,payee,cents,ccy,time\n${good}\n`, spoilt, '\r\n', spoilt].map((part) =>
+    Buffer.from(part),
+  )
+  writeFileSync(path, Buffer.concat(bytes))
+  const summary = await importCsv(new FakeLedger().options(path))
+  expect(summary.rejectedByReason).toEqual({ encoding_invalid: 2 })
+  const row = (line: number) => `${line},encoding_invalid,"2,M\xfcller,b,5,EUR,1522540818"\n`
+  expect(readFileSync(join(folder, 'rejects.csv'), 'latin1')).toBe(`line,reason,text\n${row(3)}${row(4)}`)
+})
+
+test('a column that the header names twice is refused where the mapping names it', async () => {
+  const path = join(folder, 'in.csv')
+  writeFileSync(path, 'id,payer,payee,cents,ccy,time,cents\n1,a,b,5,EUR,1522540818,6\n')
+  await expect(importCsv(new FakeLedger().options(path))).rejects.toMatchObject({
+    code: 'configuration_invalid',
+    message: expect.stringContaining('{cents} more than once'),
+  })
+})

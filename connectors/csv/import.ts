@@ -56,7 +56,10 @@ const ACCOUNTS_PER_SEND = 5_000
 const PROGRESS_EVERY_MS = 2_000
 
 type Visitor = (lines: readonly MappedLine[]) => Promise<void> | void
-type OnRejected = (record: { line: number; text: string }, reason: RejectReason) => Promise<void> | void
+type OnRejected = (
+  record: Pick<CsvProblem, 'line' | 'text' | 'bytes'>,
+  reason: RejectReason,
+) => Promise<void> | void
 
 /** Reads the file once and hands on its lines, block by block. @returns records read */
 async function visitFile(
@@ -125,7 +128,7 @@ export async function importCsv(options: CsvImportOptions): Promise<CsvImportSum
   const records = await visitFile(
     options,
     (lines) => publisher.add(lines),
-    (record, reason) => options.rejects.add({ line: record.line, reason, text: record.text }),
+    (record, reason) => options.rejects.add({ ...record, reason }),
   )
   await publisher.finish()
   await options.rejects.close()

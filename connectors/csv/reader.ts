@@ -31,6 +31,8 @@ export interface CsvRecord {
 export interface CsvProblem {
   readonly line: number
   readonly text: string
+  /** The line's bytes as in the file, where `text` is not what they say (UTF-8 only). */
+  readonly bytes?: Buffer | undefined
   readonly reason: 'line_too_long' | 'quotes_invalid' | 'column_count' | 'encoding_invalid'
 }
 
@@ -64,6 +66,8 @@ async function* bytesOf(path: string): AsyncGenerator<Buffer> {
 interface Line {
   readonly line: number
   readonly text: string
+  /** Only where the text has a replacement character. */
+  readonly bytes?: Buffer | undefined
 }
 
 /**
@@ -75,19 +79,65 @@ export async function* readCsv(path: string, format: CsvFormat): AsyncGenerator<
   const decoder = new TextDecoder(format.encoding)
   let rest = ''
   let lineNumber = 0
+  const raw = new RawLines(format.encoding === 'utf-8')
   for await (const chunk of bytesOf(path)) {
     const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
     rest = lines.pop() ?? ''
-    for (const text of lines) assembler.add({ line: ++lineNumber, text: withoutReturn(text) })
+    for (const text of lines) {
+      const bytes = raw.next(chunk, text)
+      assembler.add({ line: ++lineNumber, text: withoutReturn(text), bytes })
+    }
+    raw.endChunk(chunk)
     // A line that never ends must not fill the memory: keep enough of it to be refused as too long.
     if (rest.length > 2 * RECORD_LENGTH_MAX) rest = rest.slice(0, RECORD_LENGTH_MAX + 1)
     while (assembler.size >= BLOCK_RECORDS_MAX) yield assembler.take(false)
   }
   rest += decoder.decode()
-  if (rest !== '') assembler.add({ line: ++lineNumber, text: withoutReturn(rest) })
+  if (rest !== '') assembler.add({ line: ++lineNumber, text: withoutReturn(rest), bytes: raw.last(rest) })
   while (assembler.size > 0) yield assembler.take(true)
   assembler.assertHeader(path)
 }
+
+/** Follows the lines' bytes beside their text, and gives those of a line whose text has lost something. In UTF-8 a line ends at one byte. */
+class RawLines {
+  readonly #follows: boolean
+  /** The beginning of the line that goes on in the next chunk. */
+  #rest: Buffer = Buffer.alloc(0)
+  #at = 0
+
+  constructor(follows: boolean) {
+    this.#follows = follows
+  }
+
+  /** The bytes of the next line that ends in this chunk. */
+  next(chunk: Buffer, text: string): Buffer | undefined {
+    if (!this.#follows) return undefined
+    const end = chunk.indexOf(LINE_FEED, this.#at)
+    const bytes = text.includes(REPLACEMENT)
+      ? Buffer.concat([this.#rest, chunk.subarray(this.#at, end)])
+      : undefined
+    this.#rest = Buffer.alloc(0)
+    this.#at = end + 1
+    return bytes
+  }
+
+  endChunk(chunk: Buffer): void {
+    if (!this.#follows) return
+    // Kept as long as a line may be: longer ones are refused as too long.
+    if (this.#rest.length <= RECORD_LENGTH_MAX)
+      this.#rest = Buffer.concat([this.#rest, chunk.subarray(this.#at)])
+    this.#at = 0
+  }
+
+  /** The bytes behind the last line end. */
+  last(text: string): Buffer | undefined {
+    return this.#follows && text.includes(REPLACEMENT) ? this.#rest : undefined
+  }
+}
+
+const LINE_FEED = 10
+/** What a decoder puts where bytes are none of the encoding's. */
+const REPLACEMENT = '\ufffd'
 
 const withoutReturn = (text: string): string => (text.endsWith('\r') ? text.slice(0, -1) : text)
 
@@ -217,7 +267,7 @@ function parseRecords(
     const reason = problemOf(text, fields, columns)
     if (reason === undefined) records.push({ line, text, fields: fields! })
     else {
-      problems.push({ line, text: lines[0]!.text, reason })
+      problems.push({ line, text: lines[0]!.text, bytes: lines[0]!.bytes, reason })
       again.push(...lines.slice(1))
     }
   }
@@ -233,7 +283,7 @@ function problemOf(
 ): CsvProblem['reason'] | undefined {
   if (fields === undefined) return 'quotes_invalid'
   // Postgres holds no NUL: as a record it would be a dead letter.
-  if (text.includes('\ufffd') || text.includes('\0')) return 'encoding_invalid'
+  if (text.includes(REPLACEMENT) || text.includes('\0')) return 'encoding_invalid'
   // A delimiter at the line's end is common and harmless.
   const extra = fields.slice(columns)
   return fields.length < columns || extra.some((field) => field !== '') ? 'column_count' : undefined

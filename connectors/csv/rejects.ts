@@ -3,17 +3,27 @@
 import { once } from 'node:events'
 import { createWriteStream, type WriteStream } from 'node:fs'
 import { finished } from 'node:stream/promises'
-import { maskCardNumbers } from '#domain/transactions/card-numbers.ts'
+import { maskCardNumbers, maskCardNumbersInBytes } from '#domain/transactions/card-numbers.ts'
 import { ConfigurationError } from '#platform/errors.ts'
 
 export interface RejectedLine {
   readonly line: number
   readonly reason: string
   readonly text: string
+  /** What the file holds, where the text isn't the same: it is written instead. */
+  readonly bytes?: Buffer | undefined
 }
 
 /** Enough to find and repair a line; a whole broken file must not be copied. */
 const TEXT_LENGTH_MAX = 4_096
+
+/** The line as one row; bytes that are no text stay as they are (Latin-1 gives each byte a character, and back). */
+function rowOf({ line, reason, text, bytes }: RejectedLine): Buffer {
+  const encoding = bytes === undefined ? 'utf8' : 'latin1'
+  const shown = bytes === undefined ? maskCardNumbers(text) : maskCardNumbersInBytes(bytes).toString(encoding)
+  const quoted = shown.replace(/\r$/, '').slice(0, TEXT_LENGTH_MAX).replaceAll('"', '""')
+  return Buffer.from(`${line},${reason},"${quoted}"\n`, encoding)
+}
 
 /** Counts rejects by reason, and writes them; the file is made with the first one. */
 export class RejectWriter {
@@ -38,8 +48,7 @@ export class RejectWriter {
     this.byReason.set(rejected.reason, (this.byReason.get(rejected.reason) ?? 0) + 1)
     if (this.#failure !== undefined) throw this.#unwritable(this.#failure)
     this.#stream ??= await this.#open()
-    const text = maskCardNumbers(rejected.text).slice(0, TEXT_LENGTH_MAX)
-    if (!this.#stream.write(`${rejected.line},${rejected.reason},"${text.replaceAll('"', '""')}"\n`)) {
+    if (!this.#stream.write(rowOf(rejected))) {
       await once(this.#stream, 'drain').catch((error: Error) => {
         throw this.#unwritable(error)
       })

@@ -46,7 +46,7 @@ export function parseTemplate(source: string, path: string): Template {
 
 /**
  * Binds a template to a file's header.
- * @throws ConfigurationError where the file has no such column; the message lists those it has.
+ * @throws ConfigurationError where the file has no such column (the message lists those it has), or more than one.
  */
 export function bindTemplate(template: Template, header: readonly string[], path: string): BoundTemplate {
   const bound = template.parts.map((part) =>
@@ -81,6 +81,12 @@ function columnIndex(column: string, header: readonly string[], path: string): n
   if (index < 0) {
     throw new ConfigurationError(
       `mapping ${path}: expected a column of the file (${header.join(', ')}), found {${column}}`,
+    )
+  }
+  // Which of them is meant nobody can say; the first one may be the wrong money.
+  if (header.indexOf(column, index + 1) >= 0) {
+    throw new ConfigurationError(
+      `mapping ${path}: expected one column of that name, found {${column}} more than once in the file's header`,
     )
   }
   return index
