@@ -366,3 +366,35 @@ test('a service that does not answer ends with 3, and so does a ledger without a
   expect(pending).toMatchObject({ account_id: 'dora', result: 'pending' })
   expect(idle).toMatchObject({ error: { code: 'engine_unreachable' } })
 })
+
+test('import csv --wait: what the ledger rejects is counted apart, and its sums are of what was applied', async () => {
+  const mapping = join(folder, 'mapping.json')
+  const file = join(folder, 'wait.csv')
+  writeFileSync(
+    mapping,
+    JSON.stringify({
+      ...{ source: 'waited', id: '{id}', currency: 'EUR', metadata: { note: '{note}' } },
+      accounts: { from: 'csv:{from}', to: 'csv:{to}' },
+      amount: { value: '{cents}', unit: 'minor' },
+      occurredAt: { value: '{time}', format: 'iso' },
+      open: { from: { limited: false }, to: {} },
+    }),
+  )
+  const rows = [
+    'w1,a,b,100,2026-01-01T00:00:00Z,fine',
+    'w2,a,b,250,2026-01-01T00:00:00Z,fine',
+    `w3,a,b,1000,2026-01-01T00:00:00Z,${'x'.repeat(600)}`,
+    'w4,a,b,10000,2999-01-01T00:00:00Z,late',
+    'w5,a,b,,2026-01-01T00:00:00Z,no amount',
+  ]
+  writeFileSync(file, `id,from,to,cents,time,note\n${rows.join('\n')}\n`)
+  const line = `import csv ${file} --mapping ${mapping} --rejects ${join(folder, 'rejects.csv')} --wait`
+  expect(await json(line, 1)).toMatchObject({
+    ...{ published: 4, rejected: 1 },
+    ledger: {
+      ...{ applied: 2, rejected: 2, undecided: 0 },
+      rejectedByReason: { field_too_long: 1, time_in_future: 1 },
+      appliedSums: { EUR: '350' },
+    },
+  })
+}, 300_000)

@@ -2,13 +2,15 @@
 import { basename } from 'node:path'
 import type { Command } from 'commander'
 import { BulkClient } from '#cli/bulk-client.ts'
-import { addCommand, type CommandContext, type CommandResult } from '#cli/command.ts'
+import { addCommand, type CommandContext, type CommandResult, exitCodes } from '#cli/command.ts'
 import { maybeWholeOf } from '#cli/options.ts'
 import { type CsvImportSummary, importCsv, previewCsv } from '#connectors/csv/import.ts'
 import { type CsvMapping, readMapping } from '#connectors/csv/mapping.ts'
 import { RejectWriter } from '#connectors/csv/rejects.ts'
 import { formatMinorAmount } from '#domain/money/amount.ts'
 import { currencyByCode } from '#domain/money/currency.ts'
+import { countDecided, type DecidedRecords } from '#platform/postgres/queries/count-decided.ts'
+import { requireProgress } from '#platform/postgres/queries/read-progress.ts'
 
 interface ImportOptions {
   actor: string
@@ -50,7 +52,7 @@ export function registerImport(program: Command): void {
           'who imports; part of every transaction: another one is other content',
           'importer',
         )
-        .option('--wait', 'wait until all is applied'),
+        .option('--wait', 'wait until the ledger has decided all; exit code 1 where it rejected some'),
     run: async (context, options, [file]) => {
       const mapping = await readMapping(options.mapping)
       const limit = maybeWholeOf(options.limit, '--limit', COUNT)
@@ -90,6 +92,8 @@ async function publish(
   const publisher = await client.publisher()
   const rejects = new RejectWriter(options.rejects ?? `${basename(what.path)}.rejects.csv`)
   context.onClose(() => rejects.close())
+  // What decides the records comes after this.
+  const { sequence } = await requireProgress(client.pool, client.configuration.ledger.name)
   const summary = await importCsv({
     ...what,
     actor: options.actor,
@@ -102,29 +106,59 @@ async function publish(
   })
   const startMs = performance.now()
   if (options.wait) await client.awaitApplied(summary.positions)
-  const waitedMs = options.wait ? Math.round(performance.now() - startMs) : undefined
-  return resultOf(summary, rejects, { source: what.mapping.source, waitedMs })
+  const waitedMs = Math.round(performance.now() - startMs)
+  const { source } = what.mapping
+  const decided = options.wait
+    ? await countDecided(client.pool, { afterSequence: sequence, source, actor: options.actor })
+    : undefined
+  return resultOf(summary, rejects, { source, decided, decidedMs: summary.publishMs + waitedMs })
+}
+
+const sumLines = (what: string, sums: Readonly<Record<string, bigint>>): string[] =>
+  Object.entries(sums).map(([currency, sum]) => `  ${what} ${shownAmount(sum, currency)}`)
+
+/** What the ledger made of the published records; records that it couldn't read at all have no decision. */
+function decidedOf(summary: CsvImportSummary, decided: DecidedRecords, decidedMs: number) {
+  const { byStatus, rejectedByReason, appliedSums } = decided
+  const { applied = 0, held = 0, duplicate = 0, rejected = 0 } = byStatus
+  const total = Object.values(byStatus).reduce((sum, count) => sum + count, 0)
+  const undecided = Math.max(0, summary.published - total)
+  const perSecond = Math.round((summary.published * 1000) / Math.max(decidedMs, 1))
+  const seconds = (decidedMs / 1000).toFixed(1)
+  const json = { applied, held, duplicate, rejected, undecided, rejectedByReason, appliedSums }
+  const lines = [
+    `the ledger: ${applied} applied, ${held} held, ${duplicate} already there, ${rejected} rejected`,
+    ...sumLines('applied sum', appliedSums),
+    ...Object.entries(rejectedByReason).map(
+      ([reason, count]) => `  rejected by the ledger ${reason}: ${count}`,
+    ),
+    ...(undecided > 0 ? [`  without a decision (see dlq list): ${undecided}`] : []),
+    `all decided after ${seconds} s, ${perSecond} decided/s`,
+  ]
+  return { json, lines, isGood: rejected === 0 && undecided === 0 }
 }
 
 function resultOf(
   summary: CsvImportSummary,
   rejects: RejectWriter,
-  { source, waitedMs }: { source: string; waitedMs: number | undefined },
+  how: { source: string; decided: DecidedRecords | undefined; decidedMs: number },
 ): CommandResult {
   const { positions: _positions, ...counts } = summary
   const rejectFile = summary.rejected > 0 ? rejects.path : null
-  const applied = waitedMs === undefined ? {} : { appliedMs: summary.publishMs + waitedMs }
+  const ledger = how.decided && decidedOf(summary, how.decided, how.decidedMs)
   const lines = [
     `${summary.records} records: ${summary.published} published, ${summary.rejected} rejected, ${summary.accounts} accounts`,
-    ...Object.entries(summary.sums).map(([currency, sum]) => `  sum ${shownAmount(sum, currency)}`),
+    // What was published isn't what was booked: with the ledger's own sums at hand these would mislead.
+    ...(ledger === undefined ? sumLines('published sum', summary.sums) : []),
     ...Object.entries(summary.rejectedByReason).map(([reason, count]) => `  rejected ${reason}: ${count}`),
     `${(summary.publishMs / 1000).toFixed(1)} s, ${summary.publishedPerSecond} published/s`,
+    ...(ledger?.lines ?? []),
   ]
-  if (waitedMs !== undefined) {
-    const seconds = (summary.publishMs + waitedMs) / 1000
-    const perSecond = Math.round(summary.published / seconds)
-    lines.push(`all applied after ${seconds.toFixed(1)} s, ${perSecond} applied/s`)
-  }
   if (rejectFile !== null) lines.push(`rejected lines are in ${rejectFile}`)
-  return { json: { source, ...counts, ...applied, rejectFile }, text: lines.join('\n') }
+  const decided = ledger === undefined ? {} : { appliedMs: how.decidedMs, ledger: ledger.json }
+  return {
+    json: { source: how.source, ...counts, ...decided, rejectFile },
+    text: lines.join('\n'),
+    exitCode: ledger === undefined || ledger.isGood ? exitCodes.ok : exitCodes.difference,
+  }
 }
