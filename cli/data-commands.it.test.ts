@@ -350,23 +350,6 @@ test('wrong usage ends with 2, a card number is refused before anything is publi
   expect(await refused).toMatchObject({ error: { code: 'card_number_refused' } })
 })
 
-test('a service that does not answer ends with 3, and so does a ledger without a running engine', async () => {
-  const ended = new Promise((resolve) => engine.once('exit', resolve))
-  engine.kill('SIGTERM')
-  expect(await ended).toBe(0)
-  const [postgres, kafka, pending, idle] = await Promise.all([
-    json('balances alice', 3, { DATABASE_URL: `postgres://nobody@${CLOSED}/none` }),
-    withoutKafka,
-    json('accounts open dora --currency EUR --wait 0'),
-    json('transactions post --from alice --to bob --amount 1 --currency EUR --id late-1 --wait 1', 3),
-  ])
-  expect(postgres).toMatchObject({ error: { code: 'postgres_unreachable' } })
-  expect(kafka.exitCode).toBe(3)
-  expect(JSON.parse(kafka.stdout)).toMatchObject({ error: { code: 'kafka_unreachable' } })
-  expect(pending).toMatchObject({ account_id: 'dora', result: 'pending' })
-  expect(idle).toMatchObject({ error: { code: 'engine_unreachable' } })
-})
-
 test('import csv --wait: what the ledger rejects is counted apart, and its sums are of what was applied', async () => {
   const mapping = join(folder, 'mapping.json')
   const file = join(folder, 'wait.csv')
@@ -398,3 +381,20 @@ test('import csv --wait: what the ledger rejects is counted apart, and its sums 
     },
   })
 }, 300_000)
+
+test('a service that does not answer ends with 3, and so does a ledger without a running engine', async () => {
+  const ended = new Promise((resolve) => engine.once('exit', resolve))
+  engine.kill('SIGTERM')
+  expect(await ended).toBe(0)
+  const [postgres, kafka, pending, idle] = await Promise.all([
+    json('balances alice', 3, { DATABASE_URL: `postgres://nobody@${CLOSED}/none` }),
+    withoutKafka,
+    json('accounts open dora --currency EUR --wait 0'),
+    json('transactions post --from alice --to bob --amount 1 --currency EUR --id late-1 --wait 1', 3),
+  ])
+  expect(postgres).toMatchObject({ error: { code: 'postgres_unreachable' } })
+  expect(kafka.exitCode).toBe(3)
+  expect(JSON.parse(kafka.stdout)).toMatchObject({ error: { code: 'kafka_unreachable' } })
+  expect(pending).toMatchObject({ account_id: 'dora', result: 'pending' })
+  expect(idle).toMatchObject({ error: { code: 'engine_unreachable' } })
+})

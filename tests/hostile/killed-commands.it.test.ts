@@ -109,15 +109,16 @@ describe('audit outputs --repair', () => {
   const loseOutputs = async (): Promise<void> => {
     const { admin } = history.pipeline
     const lost = [TOPICS.processed, TOPICS.entries, TOPICS.batches]
-    await admin.deleteTopics(lost.map(({ name }) => history.pipeline.topic(name)))
-    await admin.ensureTopics(
-      lost.map((definition) => ({
-        name: history.pipeline.topic(definition.name),
-        partitions: 1,
-        replication: 1,
-        config: topicConfiguration(definition),
-      })),
-    )
+    const wanted = lost.map((definition) => ({
+      name: history.pipeline.topic(definition.name),
+      partitions: 1,
+      replication: 1,
+      config: topicConfiguration(definition),
+    }))
+    await admin.deleteTopics(wanted.map(({ name }) => name))
+    // A deletion takes a moment: until then they would be found and not be made.
+    await until(async () => (await admin.checkTopics(wanted)).every(({ property }) => property === 'missing'))
+    await admin.ensureTopics(wanted)
   }
 
   const MOMENTS = {

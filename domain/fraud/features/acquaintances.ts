@@ -9,9 +9,9 @@ import type { ByteReader, ByteWriter } from './bytes.ts'
 export interface Acquaintances {
   /** Number of the period (event time / PERIOD_MS) that `current` is of; -1 where nothing was recorded. */
   period: number
-  /** WORDS words of 16 bits. */
-  current: number[]
-  previous: number[]
+  /** WORDS words of 16 bits; NOBODY until somebody is met. */
+  current: readonly number[]
+  previous: readonly number[]
   /** Entries that were new when they came into `current`, those of `previous` included once they come again. */
   currentCount: number
   previousCount: number
@@ -21,13 +21,14 @@ export interface Acquaintances {
 const PERIOD_MS = 30 * 86_400_000
 const WORDS = 32
 const BITS = WORDS * 16
-const empty = (): number[] => new Array<number>(WORDS).fill(0)
+/** A filter without entries: shared, never written to. */
+const NOBODY: readonly number[] = Object.freeze(new Array<number>(WORDS).fill(0))
 
 /** Nobody met yet. */
 export const newAcquaintances = (): Acquaintances => ({
   period: -1,
-  current: empty(),
-  previous: empty(),
+  current: NOBODY,
+  previous: NOBODY,
   currentCount: 0,
   previousCount: 0,
 })
@@ -70,15 +71,17 @@ export const meet = (met: Acquaintances, at: number, hash: number): void => {
   if (at < 0) return
   const ahead = Math.floor(at / PERIOD_MS) - met.period
   if (met.period < 0 || ahead > 0) {
-    met.previous = ahead === 1 && met.period >= 0 ? met.current : empty()
+    met.previous = ahead === 1 && met.period >= 0 ? met.current : NOBODY
     met.previousCount = ahead === 1 && met.period >= 0 ? met.currentCount : 0
-    met.current = empty()
+    met.current = NOBODY
     met.currentCount = 0
     met.period += ahead
   }
   if (has(met.current, hash)) return
-  put(met.current, firstBit(hash))
-  put(met.current, secondBit(hash))
+  if (met.current === NOBODY) met.current = [...NOBODY]
+  const words = met.current as number[]
+  put(words, firstBit(hash))
+  put(words, secondBit(hash))
   met.currentCount += 1
 }
 
@@ -94,12 +97,9 @@ export const writeAcquaintances = (met: Acquaintances, writer: ByteWriter): void
 const writeFilter = (words: readonly number[], count: number, writer: ByteWriter): void => {
   writer.number(count)
   if (count === 0) return
-  const bits: number[] = []
-  for (let word = 0; word < WORDS; word++) {
-    for (let left = words[word]!; left !== 0; left &= left - 1)
-      bits.push(word * 16 + 31 - Math.clz32(left & -left))
-  }
-  if (bits.length > WORDS) {
+  let bits = 0
+  for (const word of words) for (let left = word; left !== 0; left &= left - 1) bits += 1
+  if (bits > WORDS) {
     writer.number(0)
     for (const word of words) {
       writer.byte(word & 255)
@@ -107,11 +107,14 @@ const writeFilter = (words: readonly number[], count: number, writer: ByteWriter
     }
     return
   }
-  writer.number(bits.length)
+  writer.number(bits)
   let last = 0
-  for (const bit of bits) {
-    writer.number(bit - last)
-    last = bit
+  for (let word = 0; word < WORDS; word++) {
+    for (let left = words[word]!; left !== 0; left &= left - 1) {
+      const bit = word * 16 + 31 - Math.clz32(left & -left)
+      writer.number(bit - last)
+      last = bit
+    }
   }
 }
 
@@ -120,18 +123,20 @@ export const readAcquaintances = (reader: ByteReader): Acquaintances => {
   const met = newAcquaintances()
   met.period = reader.number() - 1
   if (met.period < 0) return met
-  met.currentCount = readFilter(met.current, reader)
-  met.previousCount = readFilter(met.previous, reader)
+  met.currentCount = reader.number()
+  met.current = readFilter(met.currentCount, reader)
+  met.previousCount = reader.number()
+  met.previous = readFilter(met.previousCount, reader)
   return met
 }
 
-const readFilter = (words: number[], reader: ByteReader): number => {
-  const count = reader.number()
-  if (count === 0) return 0
+const readFilter = (count: number, reader: ByteReader): readonly number[] => {
+  if (count === 0) return NOBODY
+  const words = [...NOBODY]
   const bits = reader.number()
   if (bits === 0) {
     for (let word = 0; word < WORDS; word++) words[word] = reader.byte() | (reader.byte() << 8)
-    return count
+    return words
   }
   let bit = 0
   for (let read = 0; read < bits; read++) {
@@ -139,5 +144,5 @@ const readFilter = (words: number[], reader: ByteReader): number => {
     if (bit >= BITS) throw new Error(`feature state: bit ${bit} of ${BITS}`)
     put(words, bit)
   }
-  return count
+  return words
 }

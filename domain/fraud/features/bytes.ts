@@ -11,6 +11,10 @@ export class ByteWriter {
   /** @param value 0 to 2^53 − 1 */
   number(value: number): void {
     this.#reserve(NUMBER_BYTES_MAX)
+    if (value < 128) {
+      this.#bytes[this.#length++] = value
+      return
+    }
     let rest = value
     // Bitwise operators are ten times faster, and right below 2^31.
     for (; rest > 0x7fffffff; rest = Math.floor(rest / 128)) this.#bytes[this.#length++] = (rest % 128) | 0x80
@@ -48,6 +52,11 @@ export class ByteReader {
   }
 
   number(): number {
+    const first = this.#bytes[this.#at]
+    if (first !== undefined && first < 128) {
+      this.#at += 1
+      return first
+    }
     let value = 0
     let factor = 1
     for (let read = 0; read < NUMBER_BYTES_MAX; read++) {

@@ -93,9 +93,12 @@ const SUM_MAX = 70_368_744_177_664
 const NEVER_MINUTES = 1_000_000
 const NEVER_DAYS = 10_000
 
+const NONE = Object.fromEntries(FEATURES.map((name) => [name, 0])) as FeatureValues
+
 /** All features of a payment: whole numbers from 0 to 2^53 − 1, without changing what is known. */
 export const featuresOf = (input: FeatureInput): FeatureValues => {
-  const values = {} as FeatureValues
+  // With its shape from the start: made name by name an object of fifty is slow to make and to read.
+  const values = { ...NONE }
   values.amount = input.amount
   accountActivity(values, input)
   accountHabits(values, input)

@@ -18,7 +18,9 @@ export interface CounterWindow {
   readonly shape: WindowShape
   /** Number (event time / bucketMs) of the newest bucket; -1 where nothing was recorded. */
   newest: number
-  /** (bucket number modulo buckets) × columns + column; none until something is recorded. */
+  /** Numbers of the buckets that are kept, the oldest first: only those in which something was recorded, which are few for most. */
+  buckets: number[]
+  /** Their columns, in the same order. */
   cells: number[]
 }
 
@@ -26,12 +28,9 @@ export interface CounterWindow {
 export const newWindow = (shape: WindowShape): CounterWindow => ({
   shape,
   newest: -1,
-  cells: NO_CELLS,
+  buckets: [],
+  cells: [],
 })
-
-// An account without labels has no cells for them: most have none.
-const NO_CELLS: number[] = []
-const newCells = ({ buckets, columns }: WindowShape): number[] => new Array<number>(buckets * columns).fill(0)
 
 /** Number of the bucket that a time lies in. @param at ms since 1970 */
 export const bucketOf = (window: CounterWindow, at: number): number => Math.floor(at / window.shape.bucketMs)
@@ -39,25 +38,38 @@ export const bucketOf = (window: CounterWindow, at: number): number => Math.floo
 /**
  * Makes room for a time: the window moves on where it is newer than all before.
  * @param at ms since 1970
- * @returns where the bucket's cells begin; -1 where the time is before 1970 or older than the window
+ * @returns where the bucket's cells begin, until the next call; -1 where the time is before 1970 or older than the window
  */
 export const place = (window: CounterWindow, at: number): number => {
   const { buckets, columns } = window.shape
   const bucket = bucketOf(window, at)
   if (bucket < 0) return -1
   if (window.newest >= 0 && bucket <= window.newest - buckets) return -1
-  if (bucket > window.newest) {
-    if (window.newest < 0) {
-      window.cells = newCells(window.shape)
-    } else {
-      // The places of the buckets in between still hold what was one round ago.
-      for (let skipped = Math.max(window.newest + 1, bucket - buckets + 1); skipped <= bucket; skipped++)
-        window.cells.fill(0, (skipped % buckets) * columns, ((skipped % buckets) + 1) * columns)
-    }
-    window.newest = bucket
-  }
-  return (bucket % buckets) * columns
+  if (bucket > window.newest) moveOn(window, bucket)
+  let entry = window.buckets.length - 1
+  while (entry >= 0 && window.buckets[entry]! > bucket) entry -= 1
+  if (entry >= 0 && window.buckets[entry] === bucket) return entry * columns
+  entry += 1
+  window.buckets.splice(entry, 0, bucket)
+  window.cells.splice(entry * columns, 0, ...emptyColumns(columns))
+  return entry * columns
 }
+
+/** What is too old leaves. */
+const moveOn = (window: CounterWindow, newest: number): void => {
+  const { buckets, columns } = window.shape
+  let old = 0
+  while (old < window.buckets.length && window.buckets[old]! <= newest - buckets) old += 1
+  if (old > 0) {
+    window.buckets.splice(0, old)
+    window.cells.splice(0, old * columns)
+  }
+  window.newest = newest
+}
+
+const EMPTY_COLUMNS = Array.from({ length: 8 }, (_, columns) => new Array<number>(columns).fill(0))
+const emptyColumns = (columns: number): readonly number[] =>
+  EMPTY_COLUMNS[columns] ?? new Array<number>(columns).fill(0)
 
 /** Adds to a cell; stops at 2^53 − 1. */
 export const addAt = (window: CounterWindow, cell: number, amount: number): void => {
@@ -69,20 +81,22 @@ export const addAt = (window: CounterWindow, cell: number, amount: number): void
  * @param back how many buckets, that of `at` included
  */
 export const total = (window: CounterWindow, at: number, column: number, back: number): number => {
-  const { buckets, columns } = window.shape
+  const { columns } = window.shape
   const last = bucketOf(window, at)
-  const from = Math.max(last - back + 1, window.newest - buckets + 1, 0)
-  const to = Math.min(last, window.newest)
   let sum = 0
-  for (let bucket = from; bucket <= to; bucket++) sum += window.cells[(bucket % buckets) * columns + column]!
+  for (let entry = window.buckets.length - 1; entry >= 0; entry -= 1) {
+    const bucket = window.buckets[entry]!
+    if (bucket > last) continue
+    if (bucket <= last - back) break
+    sum += window.cells[entry * columns + column]!
+  }
   return Math.min(sum, Number.MAX_SAFE_INTEGER)
 }
 
 /** A column's number in one bucket, 0 where the window doesn't hold it. @param bucket its number (bucketOf) */
 export const inBucket = (window: CounterWindow, bucket: number, column: number): number => {
-  const { buckets, columns } = window.shape
-  if (bucket < 0 || bucket > window.newest || bucket <= window.newest - buckets) return 0
-  return window.cells[(bucket % buckets) * columns + column]!
+  const entry = window.buckets.lastIndexOf(bucket)
+  return entry < 0 ? 0 : window.cells[entry * window.shape.columns + column]!
 }
 
 /**
@@ -90,23 +104,24 @@ export const inBucket = (window: CounterWindow, bucket: number, column: number):
  * (bit 0 = newest, low byte first, trailing zero bytes left out, its length first), then their cells, newest bucket first.
  */
 export const writeWindow = (window: CounterWindow, writer: ByteWriter): void => {
-  const { buckets, columns } = window.shape
+  const { columns } = window.shape
   writer.number(window.newest + 1)
   if (window.newest < 0) return
-  const last = Math.min(buckets - 1, window.newest)
-  let oldest = -1
-  for (let age = last; age >= 0 && oldest < 0; age--) if (holds(window, age)) oldest = age
-  writer.number((oldest + 8) >> 3)
-  for (let first = 0; first <= oldest; first += 8) {
-    let byte = 0
-    for (let bit = 0; bit < 8 && first + bit <= oldest; bit++)
-      if (holds(window, first + bit)) byte |= 1 << bit
-    writer.byte(byte)
+  let first = 0
+  while (first < window.buckets.length && !holds(window, first)) first += 1
+  const entries = window.buckets.length
+  const bytes = first === entries ? 0 : (window.newest - window.buckets[first]! + 8) >> 3
+  writer.number(bytes)
+  let entry = entries - 1
+  for (let end = 8; end <= bytes * 8; end += 8) {
+    let bits = 0
+    for (; entry >= first && window.newest - window.buckets[entry]! < end; entry -= 1)
+      if (holds(window, entry)) bits |= 1 << ((window.newest - window.buckets[entry]!) & 7)
+    writer.byte(bits)
   }
-  for (let age = 0; age <= oldest; age++) {
-    if (!holds(window, age)) continue
-    const start = startOf(window, age)
-    for (let column = 0; column < columns; column++) writer.number(window.cells[start + column]!)
+  for (let written = entries - 1; written >= first; written -= 1) {
+    if (!holds(window, written)) continue
+    for (let column = 0; column < columns; column++) writer.number(window.cells[written * columns + column]!)
   }
 }
 
@@ -116,25 +131,26 @@ export const readWindow = (shape: WindowShape, reader: ByteReader): CounterWindo
   window.newest = reader.number() - 1
   if (window.newest < 0) return window
   const bytes = reader.number()
-  window.cells = newCells(shape)
   if (bytes > (shape.buckets + 7) >> 3) throw new Error(`feature state: ${bytes} bytes of bucket bits`)
-  const bits: number[] = []
-  for (let read = 0; read < bytes; read++) bits.push(reader.byte())
-  for (let age = 0; age < bytes * 8; age++) {
-    if ((bits[age >> 3]! & (1 << (age & 7))) === 0) continue
-    if (age >= shape.buckets || age > window.newest) throw new Error('feature state: a bucket out of range')
-    const start = startOf(window, age)
-    for (let column = 0; column < shape.columns; column++) window.cells[start + column] = reader.number()
+  for (let first = 0; first < bytes * 8; first += 8) {
+    for (let bits = reader.byte(); bits !== 0; bits &= bits - 1) {
+      const age = first + 31 - Math.clz32(bits & -bits)
+      if (age >= shape.buckets || age > window.newest) throw new Error('feature state: a bucket out of range')
+      window.buckets.push(window.newest - age)
+    }
   }
+  window.buckets.reverse()
+  const { columns } = shape
+  // From the end, which was written first.
+  window.cells = new Array<number>(window.buckets.length * columns).fill(0)
+  for (let entry = window.buckets.length - 1; entry >= 0; entry -= 1)
+    for (let column = 0; column < columns; column++) window.cells[entry * columns + column] = reader.number()
   return window
 }
 
-const startOf = ({ newest, shape }: CounterWindow, age: number): number =>
-  ((newest - age) % shape.buckets) * shape.columns
-
-const holds = (window: CounterWindow, age: number): boolean => {
-  const start = startOf(window, age)
-  for (let column = 0; column < window.shape.columns; column++)
-    if (window.cells[start + column] !== 0) return true
+const holds = (window: CounterWindow, entry: number): boolean => {
+  const { columns } = window.shape
+  for (let column = 0; column < columns; column++)
+    if (window.cells[entry * columns + column] !== 0) return true
   return false
 }

@@ -50,19 +50,21 @@ export interface RulebookFinding {
 const STRENGTH: Readonly<Record<Action, number>> = { none: 0, alert: 1, hold: 2, reject: 3 }
 const stronger = (a: Action, b: Action): Action => (STRENGTH[b] > STRENGTH[a] ? b : a)
 
+const NOTHING: RulebookFinding = Object.freeze({ action: 'none', score: 0, rules: [], typologies: [] })
+
 /** Pure: the same book and payment give the same finding. Shadow rules are found and add nothing. */
 export const evaluateRulebook = (book: Rulebook, payment: RuledPayment): RulebookFinding => {
   const rules: RuleFinding[] = []
   let action: Action = 'none'
-  const points = new Map<string, number>()
   for (const rule of book.rules) {
     const finding = findingOf(book, rule, payment)
     if (finding === null) continue
     rules.push(finding)
     if (finding.isShadow) continue
     action = stronger(action, finding.action)
-    points.set(rule.id, finding.points)
   }
+  if (rules.length === 0) return NOTHING
+  const points = new Map(rules.map((rule) => [rule.ruleId, rule.isShadow ? 0 : rule.points]))
   const typologies: TypologyFinding[] = []
   let highest = 0
   for (const { id, rules: own, bands } of book.typologies) {
@@ -104,20 +106,26 @@ const findingOf = (book: Rulebook, rule: RuleDefinition, payment: RuledPayment):
   }
 }
 
-const failureOf = (rule: RuleDefinition, payment: RuledPayment): RuleFinding['failure'] => {
-  const lacks = (expression: Expression): boolean => {
-    switch (expression.type) {
-      case 'compare':
-        return thresholdOf(expression.threshold, payment) === null
-      case 'listed':
-        return false
-      case 'not':
-        return lacks(expression.part)
-      default:
-        return expression.parts.some(lacks)
+const failureOf = (rule: RuleDefinition, { currency }: RuledPayment): RuleFinding['failure'] =>
+  lacks(rule.fires, currency) || (rule.when !== null && lacks(rule.when, currency))
+    ? 'no_threshold_for_currency'
+    : null
+
+/** Whether a comparison in it has no threshold for the currency. */
+const lacks = (expression: Expression, currency: string): boolean => {
+  switch (expression.type) {
+    case 'compare': {
+      const { threshold } = expression
+      if (typeof threshold === 'number' || !('byCurrency' in threshold)) return false
+      return (threshold.byCurrency[currency] ?? threshold.byCurrency['*']) === undefined
     }
+    case 'listed':
+      return false
+    case 'not':
+      return lacks(expression.part, currency)
+    default:
+      return expression.parts.some((part) => lacks(part, currency))
   }
-  return lacks(rule.fires) || (rule.when !== null && lacks(rule.when)) ? 'no_threshold_for_currency' : null
 }
 
 const holds = (book: Rulebook, expression: Expression, payment: RuledPayment): boolean => {
@@ -163,7 +171,11 @@ const thresholdOf = (threshold: Threshold, payment: RuledPayment): number | null
   if (typeof threshold === 'number') return threshold
   if ('byCurrency' in threshold)
     return threshold.byCurrency[payment.currency] ?? threshold.byCurrency['*'] ?? null
-  const share = (BigInt(seenIn(payment, threshold.of)) * BigInt(threshold.percent)) / 100n
+  const seen = seenIn(payment, threshold.of)
+  const product = seen * threshold.percent
+  // Of a multiple of 100 the hundredth is exact.
+  if (product <= Number.MAX_SAFE_INTEGER) return (product - (product % 100)) / 100
+  const share = (BigInt(seen) * BigInt(threshold.percent)) / 100n
   return share > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(share)
 }
 
