@@ -240,25 +240,22 @@ export const validateRuleChange = (change: RuleChange): Refusal | null => {
 }
 
 /** The first reason to refuse a review, or null. A review without a reviewer is none. */
-export const validateReview = (review: Review): Refusal | null => {
-  if (!isIdentifier(review.transactionId, ID_LENGTH_MAX) || review.actor === '') return 'id_invalid'
-  if (anySuspicious(review.transactionId, review.source, review.reason, review.actor))
-    return 'card_number_refused'
-  if (review.source.length > SOURCE_LENGTH_MAX || review.actor.length > ACTOR_LENGTH_MAX)
-    return 'field_too_long'
-  if (review.reason.length > REVIEW_REASON_LENGTH_MAX) return 'field_too_long'
-  return review.decision === 'unknown' ? 'decision_unknown' : null
-}
+export const validateReview = (review: Review): Refusal | null =>
+  validateVerdict(review) ?? (review.decision === 'unknown' ? 'decision_unknown' : null)
 
 /** The first reason to refuse a label, or null. A label that nobody answers for is none. */
-export const validateLabel = (label: Label): Refusal | null => {
-  if (!isIdentifier(label.transactionId, ID_LENGTH_MAX) || label.actor === '') return 'id_invalid'
-  if (anySuspicious(label.transactionId, label.source, label.reason, label.actor))
-    return 'card_number_refused'
-  if (label.source.length > SOURCE_LENGTH_MAX || label.actor.length > ACTOR_LENGTH_MAX)
-    return 'field_too_long'
-  if (label.reason.length > REVIEW_REASON_LENGTH_MAX) return 'field_too_long'
-  return label.verdict === 'unknown' ? 'verdict_unknown' : null
+export const validateLabel = (label: Label): Refusal | null =>
+  validateVerdict(label) ?? (label.verdict === 'unknown' ? 'verdict_unknown' : null)
+
+/** What somebody says of a transaction. */
+const validateVerdict = (
+  verdict: Pick<Review & Label, 'transactionId' | 'source' | 'actor' | 'reason'>,
+): Refusal | null => {
+  const { transactionId, source, actor, reason } = verdict
+  if (!isIdentifier(transactionId, ID_LENGTH_MAX) || actor === '') return 'id_invalid'
+  if (anySuspicious(transactionId, source, reason, actor)) return 'card_number_refused'
+  if (source.length > SOURCE_LENGTH_MAX || actor.length > ACTOR_LENGTH_MAX) return 'field_too_long'
+  return reason.length > REVIEW_REASON_LENGTH_MAX ? 'field_too_long' : null
 }
 
 /** The first reason to refuse a command for what it holds, or null; what its kind makes of it comes after. */

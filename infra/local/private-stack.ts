@@ -42,8 +42,14 @@ export async function startPrivateStack(options: {
   return { stack, remove }
 }
 
-/** Ends and deletes the services of runs whose process is gone: what was killed leaves processes and data behind. */
-async function removeLeftovers(runsFolder: string, onProgress: (message: string) => void): Promise<void> {
+/**
+ * Ends and deletes the services of runs whose process is gone: what was killed leaves processes and data behind.
+ * @param runsFolder holds a folder for each run
+ */
+export async function removeLeftovers(
+  runsFolder: string,
+  onProgress: (message: string) => void,
+): Promise<void> {
   if (!existsSync(runsFolder)) return
   for (const name of readdirSync(runsFolder)) {
     const dataDir = join(runsFolder, name)

@@ -3,7 +3,7 @@ import { UnreachableError } from '#platform/errors.ts'
 import type { Kafka } from '#platform/kafka/client.ts'
 import type { SimulatedProcess } from '../scheduler/scheduler.ts'
 import { SimulatedCluster } from './cluster.ts'
-import { BrokerConnection, type KafkaPlace, ProtocolError } from './connection.ts'
+import { BrokerConnection, ConnectedClient, type KafkaPlace, ProtocolError } from './connection.ts'
 import { SimulatedConsumer } from './consumer.ts'
 import { SimulatedProducer } from './producer.ts'
 
@@ -28,27 +28,7 @@ export const makeSimulatedKafka = (
   return { kafka: kafka as unknown as Kafka, cuttable }
 }
 
-class SimulatedAdmin {
-  private readonly place: KafkaPlace
-  private readonly connection: BrokerConnection
-
-  constructor(place: KafkaPlace, process: SimulatedProcess) {
-    this.place = place
-    this.connection = new BrokerConnection(place, process)
-  }
-
-  async connect(): Promise<void> {
-    await this.connection.request('kafka connect', (answer) => answer(null))
-  }
-
-  async disconnect(): Promise<void> {
-    this.connection.close()
-  }
-
-  cut(): void {
-    this.connection.cut()
-  }
-
+class SimulatedAdmin extends ConnectedClient {
   async fetchTopicMetadata({ topics }: { topics: readonly string[] }) {
     return this.connection.request<object>('Metadata', (answer) => {
       const unknown = topics.find((topic) => this.place.broker.partitions(topic) === undefined)

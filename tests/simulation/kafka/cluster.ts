@@ -1,34 +1,15 @@
 /** The client's view of the simulated broker, as platform/kafka/cluster.ts names its parts: many topics at once, topic ids. */
 import type { ClusterInternals, OffsetsAnswer, OffsetsRequest } from '#platform/kafka/cluster.ts'
-import type { SimulatedProcess } from '../scheduler/scheduler.ts'
-import { BrokerConnection, type KafkaPlace, ProtocolError } from './connection.ts'
+import { ConnectedClient, ProtocolError } from './connection.ts'
 
 type Used = 'connect' | 'disconnect' | 'addMultipleTargetTopics' | 'refreshMetadata'
 
 export class SimulatedCluster
+  extends ConnectedClient
   implements Pick<ClusterInternals, Used | 'findTopicPartitionMetadata' | 'fetchTopicsOffset' | 'topicIds'>
 {
-  private readonly place: KafkaPlace
-  private readonly connection: BrokerConnection
   private readonly topics = new Set<string>()
   private known = new Map<string, { readonly partitionId: number }[]>()
-
-  constructor(place: KafkaPlace, process: SimulatedProcess) {
-    this.place = place
-    this.connection = new BrokerConnection(place, process)
-  }
-
-  async connect(): Promise<void> {
-    await this.connection.request('kafka connect', (answer) => answer(null))
-  }
-
-  async disconnect(): Promise<void> {
-    this.connection.close()
-  }
-
-  cut(): void {
-    this.connection.cut()
-  }
 
   async addMultipleTargetTopics(topics: readonly string[]): Promise<void> {
     for (const topic of topics) this.topics.add(topic)

@@ -112,3 +112,26 @@ export class BrokerConnection {
     for (const fail of [...this.waiting]) fail(error)
   }
 }
+
+/** A client of the broker's with one connection of its own. */
+export class ConnectedClient {
+  protected readonly place: KafkaPlace
+  protected readonly connection: BrokerConnection
+
+  constructor(place: KafkaPlace, process: SimulatedProcess) {
+    this.place = place
+    this.connection = new BrokerConnection(place, process)
+  }
+
+  async connect(): Promise<void> {
+    await this.connection.request('kafka connect', (answer) => answer(null))
+  }
+
+  async disconnect(): Promise<void> {
+    this.connection.close()
+  }
+
+  cut(): void {
+    this.connection.cut()
+  }
+}
