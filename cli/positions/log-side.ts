@@ -21,7 +21,7 @@ export interface LogSide {
   publisher(): Promise<{ committed: bigint | undefined; seen: bigint | undefined }>
 }
 
-/** `unknown`: nothing was applied, or the position was moved, so there is nothing to compare. */
+/** `gone`, `unknown`: retention has deleted the last applied record, or there is none; the topic is the one that was first read. */
 export type Verdict = 'same' | 'other' | 'gone' | 'out_of_range' | 'unknown'
 
 /** The command's end closes it. */
@@ -39,10 +39,14 @@ export function openLogSide(context: CommandContext, { kafka, ledger }: Configur
       }
       return found
     },
-    check: async ({ topic, partition, nextOffset, last }, range) => {
+    check: async ({ topic, partition, nextOffset, last, topicId }, range) => {
       if (range === undefined || nextOffset < range.start || nextOffset > range.end) return 'out_of_range'
-      if (last === null) return 'unknown'
-      if (last.offset < range.start) return 'gone'
+      if (last === null || last.offset < range.start) {
+        const name = `${ledger.topicPrefix}${topic}`
+        const found = (await admin.topicIds([name]))?.get(name)
+        if (found !== undefined && topicId !== null && found !== topicId) return 'other'
+        return last === null ? 'unknown' : 'gone'
+      }
       for await (const records of reader.read(
         `${ledger.topicPrefix}${topic}`,
         partition,

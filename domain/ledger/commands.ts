@@ -103,7 +103,8 @@ const PARTITION = /^([a-zA-Z0-9._-]{1,200}):(0|[1-9]\d{0,8})$/
 const OFFSET = /^(0|[1-9]\d{0,17})$/
 
 /**
- * Parameters from, to: reading goes on at `to` instead of `from`, which must be where the partition stands. Never the partition that
+ * Parameters from, to: reading goes on at `to` instead of `from`, which must be where the partition stands. Both may be the same, for
+ * a topic that was made anew: whichever stands there now is the one to be read. Never the partition that
  * the command itself came by: where it stands changes with the command.
  */
 const moveOf = (
@@ -114,7 +115,7 @@ const moveOf = (
   const [, topic, partition] = PARTITION.exec(subject) ?? []
   if (topic === undefined || subject === `${own.topic}:${own.partition}`) return 'subject_invalid'
   const { from, to } = parameters
-  if (from === undefined || to === undefined || !OFFSET.test(from) || !OFFSET.test(to) || from === to) {
+  if (from === undefined || to === undefined || !OFFSET.test(from) || !OFFSET.test(to)) {
     return 'parameters_invalid'
   }
   if (state.positions.get(subject) !== BigInt(from)) return 'position_changed'
@@ -136,7 +137,7 @@ const skip: Decider = (state, effects, command, own) => {
   const moved = moveOf(state, command, own)
   if (typeof moved === 'string') return moved
   const { topic, partition, from, to } = moved
-  if (from > to) return 'parameters_invalid'
+  if (from >= to) return 'parameters_invalid'
   addDeadLetter(state, effects, {
     index: effects.nextIndex++,
     letter: {

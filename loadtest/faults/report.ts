@@ -81,6 +81,13 @@ export const summaryJson = (report: FaultReport): Record<string, unknown> => {
 export const hasPassed = ({ findings, sumDrift }: FaultReport): boolean =>
   findings.passed && Object.values(sumDrift).every((minor) => minor === 0n)
 
+/** What is wrong, once more where one looks first. */
+const brokenText = (findings: Findings): string =>
+  findings.all
+    .filter(({ examined, wrong }) => examined === 0 || wrong > 0)
+    .map(({ rule, examined, wrong, examples }) => `${rule} (${wrong} of ${examined}): ${examples.join('; ')}`)
+    .join('\n  ')
+
 /** The report as a person reads it. */
 export const reportText = (report: FaultReport): string => {
   const { findings, faultList, balanceReads, takeover, takeoverOfAll, unmeasured } = report
@@ -111,6 +118,6 @@ export const reportText = (report: FaultReport): string => {
     `sums of all balances: ${Object.entries(report.sumDrift)
       .map(([currency, minor]) => `${currency} ${minor}`)
       .join(', ')}`,
-    hasPassed(report) ? 'passed' : 'FAILED',
+    hasPassed(report) ? 'passed' : `FAILED: ${brokenText(findings)}`,
   ].join('\n')
 }

@@ -6,6 +6,7 @@ import type { KafkaAdmin } from './admin.ts'
 import type { KafkaLogger } from './client.ts'
 import type { FetchedBatch } from './fetched-batch.ts'
 import {
+  type AssignedPartition,
   type IngestIncident,
   type IngestIncidentCode,
   type PartitionLag,
@@ -115,9 +116,12 @@ export class AssignedPartitions {
   }
 
   /** Reads partitions from their positions; those without one, or with one outside of the log, end in an incident. */
-  async read(list: TopicPartition[], positions: ReadonlyMap<string, bigint>, epoch: number): Promise<void> {
+  async read(
+    list: readonly AssignedPartition[],
+    positions: ReadonlyMap<string, bigint>,
+    epoch: number,
+  ): Promise<void> {
     const topics = [...new Set(list.map((entry) => entry.topic))]
-    const ids = this.#options.admin.topicIds(topics)
     // All at once: they are looked up together then.
     await Promise.all(
       topics.map((topic) =>
@@ -125,7 +129,7 @@ export class AssignedPartitions {
           topic,
           list.filter((entry) => entry.topic === topic),
           positions,
-          { epoch, ids },
+          epoch,
         ),
       ),
     )
@@ -133,25 +137,24 @@ export class AssignedPartitions {
 
   async #readTopic(
     topic: string,
-    pending: readonly TopicPartition[],
+    pending: readonly AssignedPartition[],
     positions: ReadonlyMap<string, bigint>,
-    { epoch, ids }: { epoch: number; ids: ReturnType<KafkaAdmin['topicIds']> },
+    epoch: number,
   ): Promise<void> {
     const known = pending.flatMap(({ partition }) => {
       const offset = positions.get(partitionKey(topic, partition))
       return offset === undefined ? [] : [{ partition, offset }]
     })
-    const [outside, topicIds] = await Promise.all([positionsOutside(this.#options.admin, topic, known), ids])
+    const outside = await positionsOutside(this.#options.admin, topic, known)
     if (epoch !== this.#epoch) return
-    const topicId = topicIds?.get(topic)
-    for (const { partition } of pending) {
+    for (const { partition, topicId } of pending) {
       const detail = outside.get(partition)
       const startOffset = positions.get(partitionKey(topic, partition))
       if (startOffset === undefined) {
         this.#raise({ code: 'position_unknown', topic, partition, detail: 'claim returned no position' })
       } else if (detail !== undefined) {
         this.#raise({ code: 'position_out_of_range', topic, partition, detail })
-      } else if (topicIds !== undefined && topicId === undefined) {
+      } else if (topicId === undefined) {
         this.refusedByItsId(topic, partition)
       } else {
         this.#open({ topic, partition }, startOffset, topicId)
@@ -214,9 +217,9 @@ export class AssignedPartitions {
     this.#raise({ code: 'topic_id_unknown', topic, partition, detail })
   }
 
-  #open({ topic, partition }: TopicPartition, startOffset: bigint, topicId: string | undefined): void {
+  #open({ topic, partition }: TopicPartition, startOffset: bigint, topicId: string | null): void {
     const key = partitionKey(topic, partition)
-    this.#topicIds.set(key, topicId ?? null)
+    this.#topicIds.set(key, topicId)
     const { bytesMax } = this.#options
     this.#incidents.delete(key)
     this.#full.delete(key)

@@ -159,7 +159,7 @@ describe('a topic that was deleted, made anew and filled between two fetches', (
     expect(reader.consumer.status().reading).toEqual([])
 
     reader.positions.set(`${topic}:0`, 0n)
-    await reader.consumer.readAgain(topic, 0, 0n)
+    await reader.consumer.readAgain(topic, 0, async () => 0n)
     expect(valuesOf(await readAll(reader, { count: 2, recordsMax: 2 }))).toEqual(['new 0', 'new 1'])
     await reader.consumer.stop()
   })
@@ -201,7 +201,7 @@ describe('a position outside of the log', () => {
     expect(await reader.consumer.take({ recordsMax: 10, bytesMax: 1000, waitMs: 500 })).toEqual([])
 
     // Still wrong: the same incident again, and still nothing read.
-    await reader.consumer.readAgain(topic, 0, position)
+    await reader.consumer.readAgain(topic, 0, async () => position)
     expect(reader.incidents.map(({ code }) => code)).toEqual([
       'position_out_of_range',
       'position_out_of_range',
@@ -209,7 +209,7 @@ describe('a position outside of the log', () => {
     expect(reader.consumer.status().reading).toEqual([])
 
     positions.set(`${topic}:0`, 5n)
-    await reader.consumer.readAgain(topic, 0, 5n)
+    await reader.consumer.readAgain(topic, 0, async () => 5n)
     expect(valuesOf(await readAll(reader, { count: 5 }))).toEqual(['v5', 'v6', 'v7', 'v8', 'v9'])
     expect(reader.consumer.status().incidents).toEqual([])
     await reader.consumer.stop()

@@ -6,6 +6,12 @@ export interface TopicPartition {
   partition: number
 }
 
+/** A partition to be read, and under which id its topic is known now. */
+export interface AssignedPartition extends TopicPartition {
+  /** 32 hexadecimal digits; null where the brokers (before Kafka 3.1) know none, undefined where the topic isn't there. */
+  topicId: string | null | undefined
+}
+
 export interface Generation {
   memberId: string
   generationId: number
@@ -44,9 +50,10 @@ export interface IngestConsumerOptions {
   logger?: KafkaLogger
   /**
    * Called once per assignment with all assigned partitions (also with none); reading begins at the offsets it returns, by
-   * `topic:partition`. Where it throws, the consumer leaves the group and joins again after a pause that grows up to 5 s.
+   * `topic:partition`. What is read is the topic of the id that it is given, or nothing. Where it throws, the consumer leaves the group
+   * and joins again after a pause that grows up to 5 s.
    */
-  claim(assignment: TopicPartition[], generation: Generation): Promise<Map<string, bigint>>
+  claim(assignment: AssignedPartition[], generation: Generation): Promise<Map<string, bigint>>
   /** Called when a claimed assignment is lost or about to be replaced: finish or drop what is in flight. */
   release(): Promise<void>
   onIncident(incident: IngestIncident): void

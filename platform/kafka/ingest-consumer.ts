@@ -12,6 +12,7 @@ import { KafkaAdmin } from './admin.ts'
 import { AssignedPartitions } from './assigned-partitions.ts'
 import { asOperatingError, within } from './client-errors.ts'
 import type {
+  AssignedPartition,
   Generation,
   IngestConsumerOptions,
   IngestIncident,
@@ -122,16 +123,22 @@ export class IngestConsumer {
   }
 
   /**
-   * Reads an assigned partition that was stopped, by an incident or by `suspend`, from the position that its owner says now. Ends in
-   * an incident again where that is outside of the log.
-   * @throws OperatingError where the brokers can't be asked
+   * Reads an assigned partition that was stopped, by an incident or by `suspend`, from the position that `claim` returns for it, if it
+   * returns one. Ends in an incident again where that is outside of the log.
+   * @throws OperatingError where the brokers can't be asked, and what `claim` throws
    */
-  async readAgain(topic: string, partition: number, offset: bigint): Promise<void> {
+  async readAgain(
+    topic: string,
+    partition: number,
+    claim: (assigned: AssignedPartition) => Promise<bigint | undefined>,
+  ): Promise<void> {
     if (!this.#isClaimed) return
     const { epoch } = this.#partitions
     this.#partitions.suspend({ topic, partition })
-    const positions = new Map([[partitionKey(topic, partition), offset]])
-    await this.#partitions.read([{ topic, partition }], positions, epoch)
+    const [assigned] = await this.#identified([{ topic, partition }])
+    const offset = await claim(assigned!)
+    if (offset === undefined) return
+    await this.#partitions.read([assigned!], new Map([[partitionKey(topic, partition), offset]]), epoch)
   }
 
   /**
@@ -255,15 +262,23 @@ export class IngestConsumer {
       if (epoch !== this.#partitions.epoch || this.#isStopped) return
       try {
         this.#isClaimed = true
-        const claiming = this.#options.claim(partitions, this.#generation())
+        const assigned = await this.#identified(partitions)
+        if (epoch !== this.#partitions.epoch) return
+        const claiming = this.#options.claim(assigned, this.#generation())
         const positions = await within(claiming, this.#claimTimeoutMs, 'claiming')
         if (epoch !== this.#partitions.epoch) return
-        await this.#partitions.read(partitions, positions, epoch)
+        await this.#partitions.read(assigned, positions, epoch)
         this.#restarts = 0
       } catch (error) {
         if (epoch === this.#partitions.epoch) this.#restartLater(error)
       }
     })
+  }
+
+  /** Asked before claiming: whoever claims holds the id against the one that was read, and what is fetched is that very topic. */
+  async #identified(list: readonly TopicPartition[]): Promise<AssignedPartition[]> {
+    const ids = await this.#admin.topicIds([...new Set(list.map(({ topic }) => topic))])
+    return list.map((entry) => ({ ...entry, topicId: ids === undefined ? null : ids.get(entry.topic) }))
   }
 
   #generation(): Generation {

@@ -189,7 +189,7 @@ export const adoptPartition = async (
        select $1, $2, $3, $4, $5, $6, $7, turn, nullif($4::bigint, 0) from known
        on conflict (cluster_id, topic, partition) do update set next_offset = excluded.next_offset,
          last_offset = excluded.last_offset, last_hash = excluded.last_hash, last_timestamp_ms = excluded.last_timestamp_ms,
-         turn = excluded.turn, epoch = ingest_offsets.epoch + 1,
+         turn = excluded.turn, epoch = ingest_offsets.epoch + 1, topic_id = null,
          jumped_from = ingest_offsets.next_offset, jumped_to = nullif(excluded.next_offset, ingest_offsets.next_offset)
        where ingest_offsets.turn < excluded.turn`,
       [

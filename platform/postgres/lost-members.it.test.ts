@@ -12,7 +12,7 @@ beforeAll(async () => {
 })
 afterAll(() => ledger.close())
 
-const at = (partition: number) => [{ topic: 'transactions', partition, initialOffset: 0n }]
+const at = (partition: number) => [{ topic: 'transactions', partition, initialOffset: 0n, topicId: null }]
 
 it('names members whose session ended without a release, until somebody takes their partitions', async () => {
   const dead = await ledger.openSession({ owner: 'dead' })

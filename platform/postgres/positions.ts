@@ -31,6 +31,8 @@ export interface StoredPosition {
   /** The last applied record; its time stays known where the position was moved since. */
   readonly last: { readonly offset: bigint; readonly hash: Buffer } | null
   readonly lastTimestampMs: bigint | null
+  /** Of the topic when the partition was first read, or first after its position was moved; null where nobody knew it. */
+  readonly topicId: string | null
   readonly incident: { readonly code: string; readonly detail: string; readonly at: string } | null
 }
 
@@ -42,6 +44,7 @@ interface Row {
   last_offset: bigint | null
   last_hash: Buffer | null
   last_timestamp_ms: bigint | null
+  topic_id: string | null
   incident: StoredPosition['incident']
 }
 
@@ -49,7 +52,7 @@ interface Row {
 export const readStoredPositions = async (pool: ReadPool, clusterId: string): Promise<StoredPosition[]> => {
   const rows = await pool.query<Row>(
     {
-      text: `select topic, partition, next_offset, owner, last_offset, last_hash, last_timestamp_ms, incident
+      text: `select topic, partition, next_offset, owner, last_offset, last_hash, last_timestamp_ms, topic_id, incident
         from ingest_offsets where cluster_id = $1 order by topic, partition`,
     },
     [clusterId],
@@ -64,6 +67,7 @@ export const readStoredPositions = async (pool: ReadPool, clusterId: string): Pr
         ? null
         : { offset: row.last_offset, hash: row.last_hash },
     lastTimestampMs: row.last_timestamp_ms,
+    topicId: row.topic_id,
     incident: row.incident,
   }))
 }

@@ -168,7 +168,7 @@ export class RecoveryStore {
       `insert into ingest_offsets (cluster_id, topic, partition, next_offset, jumped_from, jumped_to)
        select $1, t, p, n, f, n from unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) as u (t, p, f, n)
        on conflict (cluster_id, topic, partition) do update set next_offset = excluded.next_offset,
-         jumped_from = excluded.jumped_from, jumped_to = excluded.jumped_to`,
+         jumped_from = excluded.jumped_from, jumped_to = excluded.jumped_to, topic_id = null`,
       [
         cluster,
         jumps.map(({ topic }) => topic),

@@ -140,6 +140,7 @@ export const selectionOf = (
     nextOffset: BigInt(from),
     epoch: BigInt(epoch),
     last: null,
+    topicId: null,
   }))
   const reached = sources.map(({ from }) => BigInt(from))
   let at = 0

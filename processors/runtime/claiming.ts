@@ -2,6 +2,7 @@
 import type { KafkaAdmin } from '#platform/kafka/admin.ts'
 import type { PartitionToClaim } from '#platform/postgres/ledger-store/store.ts'
 import type { ClusterHistory } from './other-cluster.ts'
+import type { Assigned } from './processor-options.ts'
 import type { PartitionIncident } from './stopped-partitions.ts'
 
 /**
@@ -10,7 +11,7 @@ import type { PartitionIncident } from './stopped-partitions.ts'
  * @throws OperatingError as KafkaAdmin.ranges
  */
 export const partitionsToClaim = async (
-  assignment: readonly { topic: string; partition: number }[],
+  assignment: readonly Assigned[],
   admin: Pick<KafkaAdmin, 'ranges'>,
   topicPrefix: string,
 ): Promise<PartitionToClaim[]> => {
@@ -18,9 +19,10 @@ export const partitionsToClaim = async (
     const ranges = new Map((await admin.ranges(topic)).map((range) => [range.partition, range]))
     return assignment
       .filter((assigned) => assigned.topic === topic)
-      .map(({ partition }) => ({
+      .map(({ partition, topicId }) => ({
         topic: topic.slice(topicPrefix.length),
         partition,
+        topicId: topicId ?? null,
         initialOffset: ranges.get(partition)?.start ?? 0n,
       }))
   })

@@ -2,7 +2,8 @@
 import type { LedgerInput } from '#domain/ledger/inputs.ts'
 import { IncidentError, OperatingError } from '#platform/errors.ts'
 import type { IngestChunk } from '#platform/kafka/partition-inbox.ts'
-import type { ClaimedPartition } from '#platform/postgres/ledger-store/store.ts'
+import type { ClaimedPartition, PartitionToClaim } from '#platform/postgres/ledger-store/store.ts'
+import { TOPICS } from '#schemas/topics.ts'
 import { type LastRecord, lastRecord } from './last-record.ts'
 import type { DecodedChunk } from './selection.ts'
 
@@ -34,18 +35,28 @@ export class HeldPartitions {
 
   /**
    * Keeps a claim. Reading begins at the last applied record where the log still has it: a topic that was made anew has another
-   * one there, and nobody else would notice.
-   * @param logStart first offset that the log has
-   * @returns where to read
+   * one there, and nobody else would notice. Where there is no such record, the topic must have the id under which it was first read.
+   * @param log its first offset and its topic's id (null: nobody knows)
+   * @returns where to read; an incident where that would be another topic
    */
-  hold(claim: ClaimedPartition, logStart: bigint): bigint {
+  hold(
+    claim: ClaimedPartition,
+    log: Pick<PartitionToClaim, 'initialOffset' | 'topicId'>,
+  ): bigint | IncidentError {
     const name = `${claim.topic}:${claim.partition}`
-    this.claims.set(name, claim)
     const { last } = claim
-    if (last === null || last.offset < logStart) {
+    if (last === null || last.offset < log.initialOffset) {
+      if (isAnotherTopic(claim.topicId, log.topicId) && !isWayOut(claim)) {
+        return new IncidentError(
+          'topic_recreated',
+          `expected the topic with the id ${claim.topicId}, under which it was first read, found ${log.topicId}; the topic was made anew`,
+        )
+      }
+      this.claims.set(name, claim)
       this.expected.set(name, claim.nextOffset)
       return claim.nextOffset
     }
+    this.claims.set(name, claim)
     this.unverified.set(name, { ...last, timestampMs: 0 })
     this.expected.set(name, last.offset)
     return last.offset
@@ -110,3 +121,11 @@ export class HeldPartitions {
     )
   }
 }
+
+/** Commands lead out of incidents. Where none was ever applied there is no other way to give one. */
+const isWayOut = ({ topic, nextOffset }: ClaimedPartition): boolean =>
+  topic === TOPICS.commands.name && nextOffset === 0n
+
+/** Where one of them is unknown (brokers before Kafka 3.1), nothing can be said. */
+const isAnotherTopic = (stored: string | null, found: string | null): boolean =>
+  stored !== null && found !== null && stored !== found

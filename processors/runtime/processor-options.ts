@@ -24,8 +24,12 @@ export interface IngestReader {
   stop(): Promise<void>
   /** Stops reading a partition and drops what is buffered of it. */
   suspend?(topic: string, partition: number): void
-  /** Reads a stopped partition again from a position; see platform/kafka/ingest-consumer.ts. */
-  readAgain?(topic: string, partition: number, offset: bigint): Promise<void>
+  /** Reads a stopped partition again, from where `claim` says; see platform/kafka/ingest-consumer.ts. */
+  readAgain?(
+    topic: string,
+    partition: number,
+    claim: (assigned: Assigned) => Promise<bigint | undefined>,
+  ): Promise<void>
   /** Has the group go on without a dead member. @returns whether it had it until now; undefined: can't tell it yet */
   removeMember?(memberId: string): Promise<boolean | undefined>
   /** Shows positions to lag tools; nothing reads them back. */
@@ -38,6 +42,8 @@ export interface IngestReader {
 export interface Assigned {
   topic: string
   partition: number
+  /** Of the topic that will be read; absent or null where nobody knows. */
+  topicId?: string | null | undefined
 }
 
 export interface ReaderHooks {

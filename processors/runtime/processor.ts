@@ -13,7 +13,7 @@ import type { Assigned, ProcessorOptions } from './processor-options.ts'
 import { Readers } from './readers.ts'
 import { Backlog } from './selection.ts'
 import { Sessions } from './sessions.ts'
-import { type PartitionIncident, StoppedPartitions } from './stopped-partitions.ts'
+import { incidentAt, type PartitionIncident, StoppedPartitions } from './stopped-partitions.ts'
 
 /** One is being committed, one is decided ahead. */
 const FLIGHTS_MAX = 2
@@ -250,11 +250,10 @@ export class Processor {
   }
 
   /** The log isn't the one that was applied. */
-  private stopReading(chunk: IngestChunk, { code, message }: IncidentError): void {
-    this.letGo(this.nameOf(chunk))
-    this.readers.reader?.suspend?.(chunk.topic, chunk.partition)
-    const { partition } = chunk
-    this.raise({ topic: this.unprefixed(chunk.topic), partition, code, detail: message })
+  private stopReading({ topic, partition }: IngestChunk, incident: IncidentError): void {
+    this.letGo(this.nameOf({ topic, partition }))
+    this.readers.reader?.suspend?.(topic, partition)
+    this.raise(incidentAt({ topic: this.unprefixed(topic), partition }, incident))
   }
 
   private raise(incident: PartitionIncident): void {
@@ -288,12 +287,13 @@ export class Processor {
       const topic = `${this.options.topicPrefix}${incident.topic}`
       try {
         this.letGo(name)
-        const positions = await this.take([{ topic, partition: incident.partition }], { mayTakeLong: true })
+        await reader.readAgain(topic, incident.partition, async (assigned) => {
+          const [position] = (await this.take([assigned], { mayTakeLong: true })).values()
+          if (generation !== this.generation) return undefined
+          if (position !== undefined) this.stopped.onTrial(incident)
+          return position
+        })
         if (generation !== this.generation) return
-        const position = positions.get(`${topic}:${incident.partition}`)
-        if (position === undefined) continue
-        this.stopped.onTrial(incident)
-        await reader.readAgain(topic, incident.partition, position)
       } catch (error) {
         if (!(error instanceof OperatingError) || this.sessions.session?.isBroken === true) throw error
         const { code, message: detail } = error
@@ -332,7 +332,7 @@ export class Processor {
     const { ready, postponed, stopped } = await partByHistory(all, history, time)
     for (const incident of postponed) this.stopped.postpone(incident)
     for (const incident of stopped) this.raise(incident)
-    const starts = new Map(ready.map((p) => [`${p.topic}:${p.partition}`, p.initialOffset]))
+    const logs = new Map(ready.map((p) => [`${p.topic}:${p.partition}`, p]))
     const claimed = ready.length === 0 ? [] : await session.claim(ready, this.member)
     this.options.onTaken?.(claimed.length)
     const positions = new Map<string, bigint>()
@@ -340,7 +340,9 @@ export class Processor {
       const name = `${claim.topic}:${claim.partition}`
       this.positions.set(name, claim.nextOffset)
       this.appliedPositions.set(name, claim.nextOffset)
-      positions.set(topicPrefix + name, this.held.hold(claim, starts.get(name)!))
+      const from = this.held.hold(claim, logs.get(name)!)
+      if (from instanceof IncidentError) this.raise(incidentAt(claim, from))
+      else positions.set(topicPrefix + name, from)
     }
     return positions
   }

@@ -12,6 +12,7 @@ const claimOf = (partition: number): ClaimedPartition => ({
   nextOffset: 0n,
   epoch: 1n,
   last: null,
+  topicId: null,
 })
 
 /** Inputs of one partition from an offset on; `after` by place. */

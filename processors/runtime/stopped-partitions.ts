@@ -2,6 +2,7 @@
  * The partitions that an incident stopped, and when each is looked at again: what a person has mended goes on by itself, and
  * nothing else does. Looking again never moves a position.
  */
+import type { IncidentError } from '#platform/errors.ts'
 import type { Clock } from '#platform/time/clock.ts'
 
 /** Why a partition stopped; topic name without the ledger's prefix. */
@@ -12,6 +13,12 @@ export interface PartitionIncident {
   readonly code: string
   readonly detail: string
 }
+
+/** What stopped a partition, as it is told of it. */
+export const incidentAt = (
+  { topic, partition }: Pick<PartitionIncident, 'topic' | 'partition'>,
+  { code, message }: IncidentError,
+): PartitionIncident => ({ topic, partition, code, detail: message })
 
 interface Stop {
   incident: PartitionIncident

@@ -181,7 +181,9 @@ export class LedgerFixture {
   ): Promise<LedgerDriver> {
     const session = await this.openSession(options.owner === undefined ? {} : { owner: options.owner })
     const partitions = options.partitions ?? PARTITIONS
-    const claims = await session.claim(partitions.map((partition) => ({ ...partition, initialOffset: 0n })))
+    const claims = await session.claim(
+      partitions.map((partition) => ({ ...partition, initialOffset: 0n, topicId: null })),
+    )
     const applier = new BatchApplier({ ...this.context(options.context), clock: systemClock, session })
     return new LedgerDriver(
       session,

@@ -89,8 +89,8 @@ export class PipelineFixture {
     return this.producer.sendAll(records.map((record) => ({ ...record, topic: this.topic(record.topic) })))
   }
 
-  /** Publishes values of our schemas, all to partition 0. */
-  async publishValues(key: TopicKey, values: readonly unknown[]): Promise<RecordPosition[]> {
+  /** Publishes values of our schemas, all to one partition. */
+  async publishValues(key: TopicKey, values: readonly unknown[], partition = 0): Promise<RecordPosition[]> {
     const contract = this.contracts[key]
     const encoder = encoderOf<unknown>(contract)
     return this.publish(
@@ -98,7 +98,7 @@ export class PipelineFixture {
         topic: contract.topic.name,
         key: null,
         value: encoder.encode(value),
-        partition: 0,
+        partition,
       })),
     )
   }

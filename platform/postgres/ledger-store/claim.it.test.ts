@@ -12,17 +12,29 @@ beforeAll(async () => {
 })
 afterAll(() => ledger.close())
 
-const at = (partition: number) => [{ topic: 'transactions', partition, initialOffset: 0n }]
+const at = (partition: number, initialOffset = 0n, topicId: string | null = null) => [
+  { topic: 'transactions', partition, initialOffset, topicId },
+]
 const isAlive = async (backend: number): Promise<boolean> =>
   (await ledger.rows('select 1 from pg_stat_activity where pid = $1', [backend])).length === 1
 
 describe('claiming a partition', () => {
   it('starts a partition that was never read at the given offset, and only then', async () => {
     const session = await ledger.openSession()
-    const [first] = await session.claim([{ topic: 'transactions', partition: 50, initialOffset: 42n }])
+    const [first] = await session.claim(at(50, 42n))
     expect(first).toMatchObject({ nextOffset: 42n, last: null })
-    const [second] = await session.claim([{ topic: 'transactions', partition: 50, initialOffset: 99n }])
+    const [second] = await session.claim(at(50, 99n))
     expect(second).toMatchObject({ nextOffset: 42n, epoch: first!.epoch + 1n })
+  })
+
+  it('keeps the id of the topic that is first known, and tells it', async () => {
+    const session = await ledger.openSession()
+    const [first, second] = ['1', '2'].map((digit) => digit.repeat(32))
+    const idOf = async (topicId: string | null) => (await session.claim(at(51, 0n, topicId)))[0]!.topicId
+    expect(await idOf(null)).toBeNull()
+    expect(await idOf(first!)).toBe(first)
+    expect(await idOf(second!)).toBe(first)
+    expect(await idOf(null)).toBe(first)
   })
 
   it('raises the epoch and ends the database session of the old owner', async () => {

@@ -139,11 +139,14 @@ export class LedgerSession implements LedgerStore, Statements {
         'claim-take',
         `update ingest_offsets o set epoch = epoch + 1, owner = $4, incident = null, owner_backend_pid = pg_backend_pid(),
            owner_backend_start = (select backend_start from pg_stat_activity where pid = pg_backend_pid()),
-           owner_member = $5
-         from unnest($2::text[], $3::int[]) as u (t, p)
+           owner_member = $5, topic_id = coalesce(o.topic_id, u.i)
+         from unnest($2::text[], $3::int[], $6::text[]) as u (t, p, i)
          where o.cluster_id = $1 and o.topic = u.t and o.partition = u.p
-         returning o.topic, o.partition, o.next_offset, o.epoch, o.last_offset, o.last_hash`,
-        [this.clusterId, topics, numbers, this.options.owner, member ?? null],
+         returning o.topic, o.partition, o.next_offset, o.epoch, o.last_offset, o.last_hash, o.topic_id`,
+        [
+          ...[this.clusterId, topics, numbers, this.options.owner, member ?? null],
+          partitions.map((p) => p.topicId),
+        ],
       )
       return rows.map(claimed)
     } catch (error) {
@@ -249,6 +252,7 @@ interface ClaimRow extends Omit<PositionRow, 'jumped_from' | 'jumped_to'> {
   epoch: string
   last_offset: string | null
   last_hash: Buffer | null
+  topic_id: string | null
 }
 
 const claimed = (row: ClaimRow): ClaimedPartition => ({
@@ -260,6 +264,7 @@ const claimed = (row: ClaimRow): ClaimedPartition => ({
     row.last_offset === null || row.last_hash === null
       ? null
       : { offset: BigInt(row.last_offset), hash: row.last_hash },
+  topicId: row.topic_id,
 })
 
 const lockedHead = (row: HeadRow, positions: readonly PositionRow[]): LockedHead => ({

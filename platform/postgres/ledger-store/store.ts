@@ -43,6 +43,8 @@ export interface ClaimedPartition {
   readonly epoch: bigint
   /** The last applied record, to be compared with what the log holds there; null = none yet. */
   readonly last: { readonly offset: bigint; readonly hash: Buffer } | null
+  /** Of the topic when the partition was first read, or first after its position was moved; null = not known. */
+  readonly topicId: string | null
 }
 
 export interface PartitionToClaim {
@@ -50,6 +52,8 @@ export interface PartitionToClaim {
   readonly partition: number
   /** Where reading starts when the ledger has never read the partition. */
   readonly initialOffset: bigint
+  /** Of the topic as it is now, kept where none is yet; null = not known. */
+  readonly topicId: string | null
 }
 
 /** How far a batch read one partition. */
@@ -152,5 +156,5 @@ export type StatementValue =
   | boolean
   | Buffer
   | null
-  | readonly string[]
+  | readonly (string | null)[]
   | readonly number[]

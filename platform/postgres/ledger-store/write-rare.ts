@@ -231,10 +231,11 @@ export const writeToldJumps = (session: Statements, pending: Pending, { jumps = 
   )
 }
 
-// What was hashed before is no longer what stands before the position; its time is still that of the last applied record.
+// What was hashed before is no longer what stands before the position, and the topic may be another one by intention; the time is still
+// that of the last applied record.
 const MOVE_POSITIONS = `with moved as (
-    update ingest_offsets o set next_offset = u.n, epoch = epoch + 1, last_offset = null, last_hash = null, incident = null,
-      jumped_from = u.f, jumped_to = u.n
+    update ingest_offsets o set next_offset = u.n, epoch = epoch + 1, last_offset = null, last_hash = null, topic_id = null,
+      incident = null,      jumped_from = u.f, jumped_to = u.n
     from unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) as u (t, p, f, n)
     where o.cluster_id = $1 and o.topic = u.t and o.partition = u.p and o.next_offset = u.f returning 1)
   select require_rows('moved positions', $6, (select count(*) from moved))`

@@ -195,7 +195,10 @@ export const ROW_CASES: readonly PostgresCase[] = [
       const { session, claims } = await ledger.take('first')
       await session.query('set-config', `select set_config('jit', $1, false)`, ['off'])
       await session.release([...claims.values()])
-      await session.claim(PARTITIONS.slice(0, 2))
+      // The id that is known first is kept.
+      for (const digit of ['1', '2']) {
+        await session.claim(PARTITIONS.slice(0, 2).map((p) => ({ ...p, topicId: digit.repeat(32) })))
+      }
       // An epoch that isn't its own releases nothing.
       await session.release([{ ...claims.get('rules:0')!, epoch: 99n }])
       await ledger.take('second')

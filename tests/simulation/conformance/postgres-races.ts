@@ -325,6 +325,10 @@ export const RACE_CASES: readonly PostgresCase[] = [
         await attempt(() => Promise.all(moving))
         await commit(session)
         await look(session)
+        // The id of the topic was forgotten with it.
+        await session.claim([
+          { topic: 'ticks', partition: 0, initialOffset: 0n, topicId: String(to).repeat(32) },
+        ])
         for (const told of [99n, to]) {
           const telling: Promise<unknown>[] = []
           writeToldJumps(session, telling, { jumps: [{ ...jump, to: told }] } as unknown as LockedHead)

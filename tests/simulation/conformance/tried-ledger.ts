@@ -25,8 +25,14 @@ export const PARTITIONS = [
     topic,
     partition: 0,
     initialOffset: 0n,
+    topicId: null,
   })),
-  ...[0, 1, 2].map((partition) => ({ topic: 'transactions', partition, initialOffset: 0n })),
+  ...[0, 1, 2].map((partition) => ({
+    topic: 'transactions',
+    partition,
+    initialOffset: 0n,
+    topicId: null,
+  })),
 ]
 
 /** The ledger that the cases share: where its logs end, and who reads them now. */

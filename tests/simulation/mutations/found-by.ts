@@ -30,6 +30,7 @@ const TIME: readonly Expectation[] = [
 
 export const FOUND_BY: Readonly<Record<string, readonly Expectation[]>> = {
   'fetched-by-name': ['nobody reads on where the log is another one'],
+  'topic-id-not-kept': ['nobody reads on where the log is another one'],
   'compare-and-swap-dropped': [OLD_EPOCH, READING_GAP],
   'compare-and-swap-does-not-raise': ['every source moves its offset'],
   'greatest-instead-of-compare': [OLD_EPOCH, READING_GAP],

@@ -33,13 +33,21 @@ export const MUTATIONS: readonly Mutation[] = [
     'what is read is the log that was verified, whatever bears its name',
     21,
     'platform/kafka/assigned-partitions.ts',
-    'this.#topicIds.set(key, topicId ?? null)',
+    'this.#topicIds.set(key, topicId)',
     'this.#topicIds.set(key, null)',
+  ),
+  one(
+    'topic-id-not-kept',
+    'where no applied record tells which log is read, the id of the topic does',
+    1,
+    SESSION,
+    'topic_id = coalesce(o.topic_id, u.i)',
+    'topic_id = u.i',
   ),
   {
     name: 'compare-and-swap-dropped',
     breaks: 'offsets advance only from where they were, under the epoch they were taken with',
-    seed: 19,
+    seed: 94,
     changes: [
       {
         file: WRITE,
@@ -51,7 +59,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'compare-and-swap-does-not-raise',
     'a swap that matches no row ends the batch',
-    19,
+    94,
     WRITE,
     "select require_rows('ingest offsets', $10, (select count(*) from advanced))",
     'select count(*) from advanced',
@@ -59,7 +67,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'greatest-instead-of-compare',
     'an offset is compared, not only kept from falling',
-    19,
+    94,
     WRITE,
     `set next_offset = u.n, last_offset = coalesce(u.lo, o.last_offset),
       last_hash = coalesce(u.lh, o.last_hash), last_timestamp_ms = coalesce(u.lt, o.last_timestamp_ms)
@@ -75,7 +83,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'epoch-not-compared',
     'an owner that was replaced can commit no more',
-    19,
+    94,
     WRITE,
     'and o.epoch = u.e and o.next_offset = u.f',
     'and o.next_offset = u.f',
@@ -181,7 +189,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'lost-reply-not-looked-up',
     breaks: 'after a lost reply the offset rows decide',
-    seed: 7,
+    seed: 13,
     changes: [
       {
         file: 'processors/runtime/processor.ts',
@@ -220,7 +228,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'fence-skipped',
     'taking over shuts the old publisher out before the position is read',
-    6,
+    9,
     'platform/kafka/fenced-producer.ts',
     `      const transaction = await this.#producer.transaction()
       await transaction.abort()`,
@@ -336,7 +344,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'generation-kept-after-a-flush',
     'after a flush nothing late can plant an old balance',
-    52,
+    54,
     CACHE_WRITER,
     'const generation = newGeneration(this.#timeline)',
     'const generation = this.#generation || newGeneration(this.#timeline)',
@@ -344,7 +352,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'cache-filled-without-a-lease',
     'a balance is planted only under a lease that was taken before it was read',
-    1,
+    3,
     'platform/redis/balance-cache-reader.ts',
     `    const token =
       state !== undefined && found.lookup === 'miss'

@@ -59,6 +59,7 @@ const claimInsert: Statement = {
         lastOffset: null,
         lastHash: null,
         lastTimestampMs: null,
+        topicId: null,
         jumpedFrom: null,
         jumpedTo: BigInt(starts[place]!) || null,
       }
@@ -72,7 +73,9 @@ const claimTake: Statement = {
   locks: (context) => claimKeys(context).map(offsetLock),
   run: (context) => {
     const raises = /epoch = epoch \+ 1/.test(context.text) ? 1n : 0n
-    return claimKeys(context).flatMap((key) => {
+    const keepsId = /topic_id = coalesce\(o\.topic_id, u\.i\)/.test(context.text)
+    const ids = elementsOf<string | null>(context.values[5])
+    return claimKeys(context).flatMap((key, place) => {
       const row = context.tables.offsets.get(key)
       if (row === undefined) return []
       const taken: OffsetRow = {
@@ -80,6 +83,7 @@ const claimTake: Statement = {
         epoch: row.epoch + raises,
         owner: context.values[3] as string,
         ownerPid: context.session.pid,
+        topicId: keepsId ? (row.topicId ?? ids[place] ?? null) : row.topicId,
       }
       context.write(put('offsets', key, taken))
       return [
@@ -90,6 +94,7 @@ const claimTake: Statement = {
           epoch: String(taken.epoch),
           last_offset: row.lastOffset === null ? null : String(row.lastOffset),
           last_hash: row.lastHash,
+          topic_id: taken.topicId,
         },
       ]
     })
@@ -145,6 +150,7 @@ const movePositions: Statement = {
           epoch: row.epoch + 1n,
           lastOffset: null,
           lastHash: null,
+          topicId: null,
           jumpedFrom: row.nextOffset,
           jumpedTo: tos[place]!,
         }),

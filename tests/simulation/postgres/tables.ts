@@ -28,6 +28,7 @@ export interface OffsetRow {
   readonly lastOffset: bigint | null
   readonly lastHash: Buffer | null
   readonly lastTimestampMs: bigint | null
+  readonly topicId: string | null
   readonly jumpedFrom: bigint | null
   readonly jumpedTo: bigint | null
 }

@@ -39,6 +39,7 @@ export const SITUATIONS = [
   // The world is another one
   'retention passed the position',
   'topic made anew',
+  'topic made anew of which a partition was not read',
   'database restored behind what was published',
   'database restored, unpublished batches lost',
 ] as const

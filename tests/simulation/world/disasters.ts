@@ -3,15 +3,15 @@
  * down meanwhile, unless a topic is made anew while they read it; they must stop where it is wrong, say so, and go on everywhere else.
  */
 import { Violation } from '../oracle/violation.ts'
-import { offsetKey } from '../postgres/tables.ts'
+import { type OffsetRow, offsetKey } from '../postgres/tables.ts'
 import type { Situation } from '../scheduler/situations.ts'
 import { TOPIC_PREFIX } from './services.ts'
 import type { World } from './world.ts'
 
 export interface Disaster {
   readonly situation: Situation
-  /** 'topic:partition' that nobody may read on; null = none. */
-  readonly stopped: string | null
+  /** 'topic:partition' of all that nobody may read on. */
+  readonly stopped: readonly string[]
   /** The code of the incident that must be told; null = none may be. */
   readonly incident: RegExp | null
   /** Whether nothing may be decided or published any more. */
@@ -26,19 +26,28 @@ const SETTLING_MS = 5_000
 const CATCHING_UP_MS = 30_000
 const KINDS = ['retention', 'made anew', 'behind', 'unpublished lost', 'none'] as const
 
+const PARTITIONS = 3
+
+/** The position of a partition of transactions; undefined where nobody has taken it so far. */
+const offsetOf = ({ services }: World, partition: number) =>
+  services.database.tables.offsets.get(offsetKey('local', 'transactions', partition))
+
 /** A partition of transactions that was read, stopped for the oracle too. */
-const stopPartition = (world: World): { partition: number; name: string; position: bigint } | null => {
-  const { commits, services, scheduler } = world
-  const partition = scheduler.random.int(0, 2)
-  const row = services.database.tables.offsets.get(offsetKey('local', 'transactions', partition))
-  if (row === undefined || row.lastOffset === null) return null
+const stopPartition = (
+  world: World,
+  isFit: (row: OffsetRow) => boolean,
+): { partition: number; name: string; position: bigint } | null => {
+  const { commits, scheduler } = world
+  const partition = scheduler.random.int(0, PARTITIONS - 1)
+  const row = offsetOf(world, partition)
+  if (row === undefined || !isFit(row)) return null
   const name = `transactions:${partition}`
   commits.stopped.add(name)
   return { partition, name, position: row.nextOffset }
 }
 
 const retention = (world: World): Disaster | null => {
-  const found = stopPartition(world)
+  const found = stopPartition(world, ({ lastOffset }) => lastOffset !== null)
   if (found === null) return null
   const log = world.services.broker.log(`${TOPIC_PREFIX}transactions`, found.partition)!
   const start = found.position + BigInt(world.scheduler.random.int(1, 5))
@@ -46,17 +55,25 @@ const retention = (world: World): Disaster | null => {
   log.deleteBelow(start)
   return {
     situation: 'retention passed the position',
-    stopped: found.name,
+    stopped: [found.name],
     incident: /^position_out_of_range$/,
     stopsAll: false,
   }
 }
 
 const madeAnew = (world: World): Disaster | null => {
-  const found = stopPartition(world)
+  const found = stopPartition(world, () => true)
   if (found === null) return null
+  const { commits } = world
   world.services.broker.recreate(`${TOPIC_PREFIX}transactions`, found.partition)
-  world.commits.ingested.forget(found.name)
+  commits.ingested.forget(found.name)
+  // Of the others those go on of which an applied record is there again; where there is none, nothing shows that the log is the same.
+  for (let partition = 0; partition < PARTITIONS; partition += 1) {
+    if (offsetOf(world, partition)?.lastOffset !== null) continue
+    world.scheduler.happened('topic made anew of which a partition was not read')
+    commits.stopped.add(`transactions:${partition}`)
+    world.workload.writePayments(partition, 3)
+  }
   // Shorter than what was read, or longer: then only the last applied record shows that it is another one.
   const { random } = world.scheduler
   world.workload.writePayments(
@@ -65,7 +82,7 @@ const madeAnew = (world: World): Disaster | null => {
   )
   return {
     situation: 'topic made anew',
-    stopped: found.name,
+    stopped: [...commits.stopped],
     incident: /^(position_out_of_range|topic_recreated)$/,
     stopsAll: false,
   }
@@ -85,7 +102,7 @@ const restored = (world: World, target: bigint): Disaster | null => {
     situation: isBehind
       ? 'database restored behind what was published'
       : 'database restored, unpublished batches lost',
-    stopped: null,
+    stopped: [],
     incident: isBehind ? /^database_behind_published$/ : null,
     stopsAll: isBehind,
   }
@@ -151,9 +168,10 @@ export const expectStandstill = async (world: World): Promise<void> => {
 
 /** The incidents of a run are those of its disaster, and no others. */
 export const checkIncidents = (world: World, disaster: Disaster | null): void => {
-  const { incident = null, stopped = null } = disaster ?? {}
+  const { incident = null, stopped = [] } = disaster ?? {}
   const isExpected = ({ code, message }: { code: string; message: string }): boolean =>
-    incident?.test(code) === true && (stopped === null || message.startsWith(`${stopped}:`))
+    incident?.test(code) === true &&
+    (stopped.length === 0 || stopped.some((name) => message.startsWith(`${name}:`)))
   const others = world.incidents.filter((each) => !isExpected(each))
   if (others.length > 0) {
     throw new Violation('incidents only where something is wrong for good', JSON.stringify(others))

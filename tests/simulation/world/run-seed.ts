@@ -105,7 +105,7 @@ const comeToRest = async (world: World, disaster: Disaster | null): Promise<void
     nextLook = scheduler.nowMs + 100
     const waiting = commits.ingested
       .undecided()
-      .filter((name) => !name.startsWith('ticks') && name !== disaster?.stopped)
+      .filter((name) => !name.startsWith('ticks') && disaster?.stopped.includes(name) !== true)
     isDone = waiting.length === 0 && outputs.position === commits.sequence && !isIncidentDue()
     return isDone
   })

@@ -92,8 +92,14 @@ export class Workload {
         { length: random.int(1, random.chance(0.1) ? (this.isDeep ? 80 : 20) : 3) },
         () => this.transactionRecord(),
       )
-      this.write('transactions', random.int(0, 2), records)
+      this.write('transactions', this.busyPartition(), records)
     }
+  }
+
+  /** In every fourth run one partition stays without records. */
+  private busyPartition(): number {
+    const { seed, random } = this.services.scheduler
+    return random.int(0, seed % 4 === 1 ? 1 : 2)
   }
 
   private write(topic: string, partition: number, records: RecordToWrite[]): void {
@@ -117,7 +123,8 @@ export class Workload {
     broker.join(id, begun.epoch, 5_000)
     for (let part = 0; part < random.int(1, 3); part += 1) {
       const records = Array.from({ length: random.int(1, 3) }, () => this.transactionRecord())
-      broker.produceInTransaction(id, begun.epoch, `${TOPIC_PREFIX}transactions`, random.int(0, 2), records)
+      const partition = this.busyPartition()
+      broker.produceInTransaction(id, begun.epoch, `${TOPIC_PREFIX}transactions`, partition, records)
     }
     scheduler.schedule(random.skewed(0.1, TRANSACTION_OPEN_MAX_MS), 'producer ends', null, () => {
       broker.endTransaction(id, begun.epoch, commits)

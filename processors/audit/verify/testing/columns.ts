@@ -6,7 +6,7 @@ export const NOT_PROVEN: Record<string, readonly string[]> = {
   // Who reads now, and how a topic that was made anew is noticed: a wrong value stops the reading, it moves no money.
   ingest_offsets: [
     ...['owner', 'owner_backend_pid', 'owner_backend_start', 'owner_member', 'last_hash'],
-    ...['last_timestamp_ms', 'incident', 'turn', 'jumped_from'],
+    ...['last_timestamp_ms', 'topic_id', 'incident', 'turn', 'jumped_from'],
   ],
   ledger_head: ['only_one', 'timeline', 'created_at'],
   periods: ['closed_at', 'actor', 'dropped_at', 'dropped_by'],
