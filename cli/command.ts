@@ -21,8 +21,8 @@ export interface CommandResult {
   json: unknown
   /** What a person reads instead. */
   text?: string
-  /** `exitCodes.difference` when what was checked isn't as it should be. */
-  exitCode?: 0 | 1
+  /** `exitCodes.difference` when what was checked isn't as it should be, `unreachable` when it isn't there. */
+  exitCode?: 0 | 1 | 3
 }
 
 /** What a command gets besides its own options and arguments. */

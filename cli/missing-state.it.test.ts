@@ -124,3 +124,10 @@ test('topics check looks at the registry too', async () => {
     [{ subject, property: 'compatibility', actual: 'NONE', expected: 'BACKWARD' }],
   ])
 }, 300_000)
+
+test('stack status says by its exit code whether everything runs', async () => {
+  const { exitCode, stdout } = await run('stack status', freshLedgerName('status'))
+  const { services } = JSON.parse(stdout) as { services: { running: boolean }[] }
+  expect(services).toHaveLength(4)
+  expect(exitCode).toBe(services.every(({ running }) => running) ? 0 : 3)
+})

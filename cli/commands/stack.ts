@@ -1,6 +1,6 @@
 /** `stack up | down | status | reset`: the local broker, registry, Postgres and Redis. */
 import type { Command } from 'commander'
-import { addCommand, type CommandContext, type CommandResult } from '#cli/command.ts'
+import { addCommand, type CommandContext, type CommandResult, exitCodes } from '#cli/command.ts'
 import { compose, composeEndpoints } from '#infra/local/compose.ts'
 import { resetStack, stackStatus, startStack, stopStack } from '#infra/local/stack.ts'
 import type { StackEndpoints } from '#infra/local/state.ts'
@@ -42,7 +42,11 @@ function statusResult(): CommandResult {
       ? `${service.name.padEnd(9)} running  pid ${service.pid}, ports ${service.ports.join(' ')}, log ${service.logFile}`
       : `${service.name.padEnd(9)} not running`,
   )
-  return { json: { services, endpoints }, text: [...lines, ...endpointLines(endpoints)].join('\n') }
+  const result = {
+    json: { services, endpoints },
+    text: [...lines, ...endpointLines(endpoints)].join('\n'),
+  }
+  return services.every(({ running }) => running) ? result : { ...result, exitCode: exitCodes.unreachable }
 }
 
 /** Registers `stack` and its subcommands. */
@@ -73,7 +77,7 @@ export function registerStack(program: Command): void {
   })
   addCommand(stack, {
     usage: 'status',
-    summary: 'show what runs, and where',
+    summary: 'show what runs, and where; exit code 3 where a service is not running',
     example: 'stack status --json',
     run: async (context) => (inContainers() ? composeResult(context, ['ps']) : statusResult()),
   })
