@@ -1,11 +1,12 @@
 /**
  * JSON bodies without rounding: a number that a double can't hold exactly as it was written (0.1234567890123456789,
- * 9007199254740993) is refused, because whoever sent it meant something else than what would be read.
+ * 9007199254740993) is refused, because whoever sent it meant something else than what would be read; so is a name that comes twice.
  */
 
 import { Problem } from '#api/problem.ts'
 import { isExact } from '#domain/money/exact-number.ts'
 import { containsCardNumber } from '#domain/transactions/card-numbers.ts'
+import { jsonShape, membersOf } from '#domain/transactions/json-shape.ts'
 
 const DEPTH_MAX = 16
 /** Numbers that may be long: a card number's digits could turn up in them by chance. */
@@ -31,6 +32,9 @@ export function parseExactJson(text: string): unknown {
     throw new Problem(400, 'json_invalid', 'Expected a JSON document.')
   }
   checkTexts(parsed, '', 0)
+  if (membersOf(parsed) !== jsonShape(text).members) {
+    throw new Problem(400, 'json_invalid', 'Expected each name once in an object.')
+  }
   if (inexact !== undefined) {
     const field = inexact === '' ? 'a number' : `the number ${JSON.stringify(inexact.slice(0, 64))}`
     throw new Problem(

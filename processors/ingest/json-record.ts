@@ -1,12 +1,13 @@
 /**
  * JSON records of the ingest topics, checked field by field into the values that Avro gives: bigint for longs, null for what is
- * absent. Unknown fields are refused: a misspelt one must not be lost without a word. Of a name that comes twice the last counts.
+ * absent. Unknown fields and names that come twice are refused: none must be lost without a word.
  */
 import { parseDecimalAmount } from '#domain/money/amount.ts'
 import { currencyByCode } from '#domain/money/currency.ts'
 import { isExact } from '#domain/money/exact-number.ts'
 import { isCalendarDay } from '#domain/time/calendar.ts'
 import { ACCOUNT_CLASSES } from '#domain/transactions/command.ts'
+import { jsonShape, membersOf } from '#domain/transactions/json-shape.ts'
 import type { DecodedValue, IngestTopicName } from './inputs.ts'
 import { Unreadable } from './unreadable.ts'
 
@@ -287,33 +288,17 @@ const refuseInexact = (name: string, value: unknown, context?: { source?: string
 }
 
 const parse = (json: string): unknown => {
-  if (depthOf(json) > DEPTH_MAX) {
+  const { depth, members } = jsonShape(json)
+  if (depth > DEPTH_MAX) {
     throw new Unreadable('json_too_deep', `expected at most ${DEPTH_MAX} levels`)
   }
   try {
-    return MAY_BE_INEXACT.test(json) ? JSON.parse(json, refuseInexact) : JSON.parse(json)
+    const parsed: unknown = MAY_BE_INEXACT.test(json) ? JSON.parse(json, refuseInexact) : JSON.parse(json)
+    if (membersOf(parsed) === members) return parsed
+    throw new Unreadable('json_invalid', 'expected each name once in an object')
   } catch (error) {
     if (error instanceof Unreadable) throw error
     // The parser's own message quotes the record.
     throw new Unreadable('json_invalid', 'expected one JSON value')
   }
-}
-
-/** Nesting of braces and brackets outside of strings. */
-const depthOf = (json: string): number => {
-  let depth = 0
-  let deepest = 0
-  let inString = false
-  for (let at = 0; at < json.length; at += 1) {
-    const code = json.charCodeAt(at)
-    if (inString) {
-      if (code === 0x5c) at += 1
-      else if (code === 0x22) inString = false
-    } else if (code === 0x22) inString = true
-    else if (code === 0x7b || code === 0x5b) {
-      depth += 1
-      if (depth > deepest) deepest = depth
-    } else if (code === 0x7d || code === 0x5d) depth -= 1
-  }
-  return deepest
 }
