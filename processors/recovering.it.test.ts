@@ -97,7 +97,8 @@ const pictureOf = async () => {
   for (const [table, order] of Object.entries(TABLES)) {
     const left = [
       ...['epoch', 'owner', 'owner_backend_pid', 'owner_backend_start', 'owner_member'],
-      ...['timeline', 'created_at'],
+      // Known again as soon as somebody takes the partition.
+      ...['topic_id', 'timeline', 'created_at'],
     ]
     const [row] = await fixture.ledger.rows<{ rows: bigint; hash: string }>(
       `select count(*) as rows, md5(coalesce(string_agg((to_jsonb(t) - $1::text[])::text, ',' order by ${order}), '')) as hash
