@@ -14,6 +14,9 @@ import { Problem, problemOf, problemSchema, sendProblem } from '#api/problem.ts'
 import { registerChangeAccounts } from '#api/routes/accounts/change-accounts.ts'
 import { registerReadAccounts } from '#api/routes/accounts/read-accounts.ts'
 import { registerBalances } from '#api/routes/balances/balances.ts'
+import { registerAlerts } from '#api/routes/fraud/alerts.ts'
+import { registerLabels } from '#api/routes/fraud/labels.ts'
+import { registerRulebooks } from '#api/routes/fraud/rulebooks.ts'
 import { registerDeadLetters } from '#api/routes/operations/dead-letters.ts'
 import { registerOperations } from '#api/routes/operations/operations.ts'
 import { registerReconciliation } from '#api/routes/reconciliation/breaks.ts'
@@ -137,6 +140,9 @@ function registerRoutes(app: FastifyInstance, dependencies: ApiDependencies): vo
   // Whoever opens the address in a browser wants to know what there is.
   app.get('/', { schema: { hide: true } }, (_request, reply) => reply.redirect('/docs'))
   registerDeadLetters(app, dependencies)
+  registerRulebooks(app, dependencies)
+  registerLabels(app, dependencies)
+  registerAlerts(app, dependencies)
   registerReconciliation(app, dependencies)
   registerReconciliationReport(app, dependencies)
 }
@@ -224,6 +230,7 @@ async function describe(app: FastifyInstance): Promise<void> {
         { name: 'accounts', description: 'Accounts, balances, entries' },
         { name: 'transactions', description: 'Posting and reading transactions' },
         { name: 'reviews', description: 'Held transactions' },
+        { name: 'fraud', description: 'Alerts, rulebooks, labels' },
         { name: 'reconciliation', description: 'Pairs of sources, breaks, reports' },
         { name: 'compatibility', description: 'Calls of systems that this one replaces' },
         { name: 'operations', description: 'Health, metrics, dead letters' },

@@ -1,4 +1,5 @@
 /** What the API needs from outside, handed in by whoever builds it: nothing here opens a connection or reads the environment. */
+import type { AlertFeed } from '#api/gateway/alert-feed.ts'
 import type { DecisionReader } from '#api/gateway/decision-reader.ts'
 import type { IngestGateway } from '#api/gateway/ingest-gateway.ts'
 import type { OutcomeWaiter } from '#api/gateway/outcome-waiter.ts'
@@ -49,6 +50,7 @@ export interface ApiDependencies {
   readonly checks: { kafka(): Promise<boolean>; redis(): Promise<boolean> }
   /** Reads what the batch records say about decisions. */
   readonly readDecisions: DecisionReader
+  readonly readAlerts: AlertFeed
   /**
    * Why an applied record took no effect, as a reason code; null where it did, or where that can't be read now.
    *

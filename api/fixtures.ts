@@ -42,6 +42,7 @@ export async function buildTestApi(
     },
     outcomes: new OutcomeWaiter({ readOutcomes: async () => [] }),
     readDecisions: async (places) => places.map(() => undefined),
+    readAlerts: async (from) => ({ alerts: [], next: from ?? 0n, start: 0n }),
     readRefusal: async () => null,
     positions: new PositionWaiter({ readAppliedOffsets: async () => new Map() }),
     metrics: makeApiMetrics(),

@@ -88,6 +88,30 @@ export const entrySchema = {
   },
 } as const
 
+/** A fraud rule that fired, explained. */
+export const ruleHitSchema = {
+  type: 'object',
+  properties: {
+    rule_id: { type: 'string' },
+    version: { type: 'string' },
+    value: { type: 'string', description: 'What was seen: minor units or a count.' },
+    threshold: { type: 'string', description: 'What is allowed.' },
+    action: { type: 'string', description: 'none, shadow, alert, hold or reject.' },
+    points: { type: 'integer', description: 'What it adds to the score of typologies.' },
+    words: { type: 'string', description: 'The explanation.' },
+  },
+} as const
+
+export const ruleHitExample = {
+  rule_id: 'many_at_night',
+  version: '1',
+  value: '5',
+  threshold: '4',
+  action: 'hold',
+  points: 120,
+  words: '5 payments in an hour at night, limit 4',
+} as const
+
 /** Answer to a posting: its id and what became of it. */
 export const outcomeSchema = {
   type: 'object',

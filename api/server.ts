@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from '#api/app.ts'
 import { type ApiDependencies, type ApiOptions, defaultApiOptions } from '#api/dependencies.ts'
+import { makeAlertFeed } from '#api/gateway/alert-feed.ts'
 import { makeDecisionReader } from '#api/gateway/decision-reader.ts'
 import { makeIngestGateway } from '#api/gateway/ingest-gateway.ts'
 import { OutcomeWaiter } from '#api/gateway/outcome-waiter.ts'
@@ -107,11 +108,14 @@ async function connect(
     onFailure: (error) =>
       logger.warn({ err: error }, 'what batch records say of decisions could not be read'),
   })
+  const alerts = makeAlertFeed({ kafka, admin, registry, topicPrefix: ledger.topicPrefix })
+  closers.push(() => alerts.close())
   return {
     pool,
     metrics,
     logger,
     readDecisions,
+    readAlerts: alerts.read,
     readRefusal: async (position, afterSequence) => {
       try {
         return (await readRecordOutcome(pool, registry, position, afterSequence)).refusal?.reason ?? null

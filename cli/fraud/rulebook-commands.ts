@@ -1,20 +1,17 @@
 /** `fraud propose | approve | rules`: the rulebook that the engine decides by, under four eyes. */
 import type { Command } from 'commander'
+import { approvalRecord, problemOfDefinition, proposalRecord } from '#api/gateway/rulebook-records.ts'
 import { addCommand } from '#cli/command.ts'
 import { readJson } from '#cli/fraud/files.ts'
 import { openReader, openWriter } from '#cli/ledger-client.ts'
 import { actorOf, type WriteOptions, waitMsOf, withWriteOptions } from '#cli/options.ts'
 import { changeResult } from '#cli/writes.ts'
 import { builtinRulebookJson } from '#domain/fraud/builtin/builtin.ts'
-import { problemOfRulebook } from '#domain/fraud/rulebook/engine.ts'
 import { parseRulebook } from '#domain/fraud/rulebook/parse.ts'
-import { RULEBOOK_LENGTH_MAX } from '#domain/transactions/limits.ts'
 import { ConfigurationError } from '#platform/errors.ts'
 import type { ReadPool } from '#platform/postgres/pool.ts'
 import { listRules, type StoredRule } from '#platform/postgres/queries/list-rules.ts'
 
-/** What both records have in common: only the type, the text and the actor mean something. */
-const BLANK = { currency: null, threshold: 0n, windowMs: 0, action: 'alert', enabled: true } as const
 const VERSION = /^\d{1,18}$/
 
 /** Registers the subcommands on the engine's rulebook. */
@@ -44,19 +41,11 @@ function addPropose(fraud: Command): void {
     run: async (context, options, [file]) => {
       const [actor, waitMs] = [actorOf(options), waitMsOf(options)]
       const definition = JSON.stringify(file === undefined ? builtinRulebookJson() : await readJson(file))
-      const problem =
-        definition.length > RULEBOOK_LENGTH_MAX
-          ? `expected at most ${RULEBOOK_LENGTH_MAX} characters, found ${definition.length}`
-          : problemOfRulebook(definition)
+      const problem = problemOfDefinition(definition)
       if (problem !== null) throw new ConfigurationError(`${file ?? 'the built-in rulebook'}:\n${problem}`)
-      const type = 'rulebook_proposal'
       const ledger = await openWriter(context)
-      const submission = await ledger.submit(
-        'rules',
-        type,
-        { ...BLANK, ruleId: type, type, definition, actor },
-        waitMs,
-      )
+      const record = proposalRecord(definition, actor)
+      const submission = await ledger.submit('rules', 'rulebook_proposal', record, waitMs)
       const { proposal } = await readRulebooks(ledger.pool)
       return changeResult(submission, {
         subject: { rulebook: 'proposal' },
@@ -80,10 +69,9 @@ function addApprove(fraud: Command): void {
         throw new ConfigurationError(
           `expected the proposal's version (fraud rules), got ${JSON.stringify(version)}`,
         )
-      const type = 'rulebook'
       const ledger = await openWriter(context)
-      const record = { ...BLANK, ruleId: type, type, approves: BigInt(version!), actor }
-      const submission = await ledger.submit('rules', type, record, waitMs)
+      const record = approvalRecord(BigInt(version!), actor)
+      const submission = await ledger.submit('rules', 'rulebook', record, waitMs)
       const shown = await readRulebooks(ledger.pool)
       return changeResult(submission, {
         subject: { rulebook: 'in force', approves: version },

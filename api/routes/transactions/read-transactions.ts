@@ -13,6 +13,7 @@ import {
   entrySchema,
   nullableTextSchema,
   postingSchema,
+  ruleHitSchema,
   statusSchema,
   timeSchema,
 } from '#api/schemas.ts'
@@ -89,22 +90,8 @@ const decisionSchema = {
     topic: { type: 'string' },
     partition: { type: 'integer' },
     offset: { type: 'string' },
-    rules: {
-      type: 'array',
-      description: 'Fraud rules that fired.',
-      items: {
-        type: 'object',
-        properties: {
-          rule_id: { type: 'string' },
-          version: { type: 'string' },
-          value: { type: 'string' },
-          threshold: { type: 'string' },
-          action: { type: 'string', description: 'none, shadow, alert, hold or reject.' },
-          points: { type: 'integer', description: 'What it adds to the score of typologies.' },
-          words: { type: 'string', description: 'The explanation.' },
-        },
-      },
-    },
+    explanation: { type: 'string', description: 'Outcome, reason and what rules found, in words.' },
+    rules: { type: 'array', description: 'Fraud rules that fired.', items: ruleHitSchema },
   },
 } as const
 
@@ -138,6 +125,7 @@ const DECISION_EXAMPLE = {
   topic: 'transactions',
   partition: 3,
   offset: '1042',
+  explanation: 'Applied.',
   rules: [],
 } as const
 const ENTRY = { amount: '12.75', currency: 'EUR' } as const

@@ -1,6 +1,7 @@
 /** Transactions as the API shows them. */
 import { showAmount, showCompatibleAmount } from '#api/amounts.ts'
 import type { DecisionRecord } from '#api/gateway/decision-reader.ts'
+import { explanationOf } from '#domain/fraud/explain.ts'
 import { currencyByCode } from '#domain/money/currency.ts'
 import type { TransactionStatus } from '#domain/transactions/outcomes.ts'
 import type { ListedTransaction } from '#platform/postgres/queries/list-transactions.ts'
@@ -92,6 +93,17 @@ const entriesOf = (decision: StoredDecision): object[] =>
     ]
   })
 
+/** A fraud rule that fired. */
+export const showRuleHit = (rule: DecisionRecord['rules'][number]) => ({
+  rule_id: rule.ruleId,
+  version: rule.version.toString(),
+  value: rule.value.toString(),
+  threshold: rule.threshold.toString(),
+  action: rule.action,
+  points: rule.points,
+  words: rule.words,
+})
+
 const showDecision = (decision: StoredDecision, record: DecisionRecord | undefined): object => ({
   cause: decision.cause,
   outcome: decision.status,
@@ -103,19 +115,8 @@ const showDecision = (decision: StoredDecision, record: DecisionRecord | undefin
   topic: decision.topic,
   partition: decision.partition,
   offset: decision.offset.toString(),
-  ...(record === undefined
-    ? {}
-    : {
-        rules: record.rules.map((rule) => ({
-          rule_id: rule.ruleId,
-          version: rule.version.toString(),
-          value: rule.value.toString(),
-          threshold: rule.threshold.toString(),
-          action: rule.action,
-          points: rule.points,
-          words: rule.words,
-        })),
-      }),
+  explanation: explanationOf({ ...decision, rules: record?.rules }),
+  ...(record === undefined ? {} : { rules: record.rules.map(showRuleHit) }),
 })
 
 /** A transaction with its entries and every decision about it. @param records by place in the decisions */
