@@ -129,16 +129,22 @@ function loadCured(): typeof KafkaClient {
   return require('kafkajs') as typeof KafkaClient
 }
 
+/** @throws ConfigurationError where another module has it already, and would keep the original */
 function replaceModule(id: string, make: (original: never) => unknown): void {
+  const file = require.resolve(id)
+  if (require.cache[file] !== undefined) {
+    throw new ConfigurationError(`expected ${id} not to be loaded before its cure, found it loaded`)
+  }
   const original = require(id) as never
-  require.cache[require.resolve(id)]!.exports = make(original)
+  require.cache[file]!.exports = make(original)
 }
 
 function replaceModules(batchModule: string): void {
+  // What others load comes before them.
+  replaceModule('kafkajs/src/protocol/recordBatch/crc32C', () => (bytes: Buffer) => crc32c(bytes))
+  replaceModule('kafkajs/src/protocol/recordBatch/record/v0', () => encodeRecord)
   replaceModule('kafkajs/src/protocol/requests/fetch/v4/decodeMessages', curedDecodeMessages)
   replaceModule('kafkajs/src/producer/groupMessagesPerPartition', () => groupMessagesPerPartition)
-  replaceModule('kafkajs/src/protocol/recordBatch/record/v0', () => encodeRecord)
-  replaceModule('kafkajs/src/protocol/recordBatch/crc32C', () => (bytes: Buffer) => crc32c(bytes))
   require(batchModule)
   // A subclass, so that the mark can't leak onto the class that tests use by itself.
   const marked = class extends FetchedBatch {
