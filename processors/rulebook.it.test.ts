@@ -3,16 +3,18 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { accountValue, cardValue, labelValue, transactionValue } from '#connectors/ingest/wire.ts'
-import { builtinRulebookJson } from '#domain/fraud/builtin/builtin.ts'
+import { accountValue, cardValue, labelValue, ruleValue, transactionValue } from '#connectors/ingest/wire.ts'
+import { builtinModelJson, builtinRulebookJson, builtinRulebookWith } from '#domain/fraud/builtin/builtin.ts'
 import { PARTY_KINDS } from '#domain/fraud/parties.ts'
 import { parseRulebook } from '#domain/fraud/rulebook/parse.ts'
 import {
   accountChange,
   cardChange,
   label,
+  ruleChange,
   transactionCommand,
 } from '#domain/transactions/testing/fixtures.ts'
+import { RULEBOOK_LENGTH_MAX } from '#domain/transactions/limits.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
 import { makePool } from '#platform/postgres/pool.ts'
 import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
@@ -37,12 +39,21 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-const definition = JSON.stringify(builtinRulebookJson())
+const definition = JSON.stringify(builtinRulebookWith(builtinModelJson()))
+/** As long as one may be, of characters that take three bytes each. */
+const longest = (): string => {
+  const rulebook = (entries: readonly string[]) =>
+    JSON.stringify({ format: 1, name: 'longest', version: 1, lists: { long: entries }, rules: [] })
+  const entry = '€'.repeat(253)
+  const full = Array.from({ length: 511 }, () => entry)
+  return rulebook([...full, '€'.repeat(RULEBOOK_LENGTH_MAX - rulebook([...full, '']).length)])
+}
 const PAYMENTS = 60
-const EARLY = 6
+const EARLY = 17
+const isFraud = (n: number): boolean => n < 3 || n >= 15
 const DAY_MS = 86_400_000
 
-it('decides with the built-in rulebook, and every decision is proven by replay, rows and back-test', async () => {
+it('decides with the built-in rulebook and its model, and every decision is proven by replay, rows and back-test', async () => {
   const accounts = ['alice', 'bob', 'carol'].map((accountId) =>
     accountValue(accountChange({ accountId, limited: false })),
   )
@@ -57,7 +68,7 @@ it('decides with the built-in rulebook, and every decision is proven by replay, 
         occurredAt: startedMs - (PAYMENTS - n + (n % 9 === 0 ? 30 : 0)) * 1_800_000,
         country: n === 50 ? 'BR' : 'DE',
         card: n % 4 === 0 ? 'tok_1' : null,
-        terminal: n % 3 === 0 ? `till-${n % 2}` : null,
+        terminal: n % 3 === 0 ? `till-${n % 2}` : n === 41 ? 'kiosk' : null,
         merchant: n % 2 === 0 ? 'shop' : null,
         device: n % 5 < 3 ? `phone-${n % 5}` : null,
         postings: [
@@ -71,35 +82,51 @@ it('decides with the built-in rulebook, and every decision is proven by replay, 
       }),
     ),
   )
-  // Ten days before: three of them turn out to be frauds at one till, where the later payments are made too.
+  // Ten days before: three of them turn out to be frauds at one till, where the later payments are made too. At a kiosk it
+  // is the last two of eleven, a day later.
   const early = Array.from({ length: EARLY }, (_, n) =>
     transactionValue(
       transactionCommand({
         id: `e${n}`,
-        occurredAt: startedMs - 10 * DAY_MS + n * 60_000,
-        terminal: 'till-0',
+        occurredAt: startedMs - (n < 15 ? 10 : 9) * DAY_MS + n * 60_000,
+        terminal: n < 6 ? 'till-0' : 'kiosk',
         postings: [{ debit: 'bob', credit: 'carol', amount: 900n, currency: 'EUR' }],
       }),
     ),
   )
   await fixture.applied(await fixture.publishValues('transactions', early))
   const labels = early.map(({ id }, n) =>
-    labelValue(label({ transactionId: String(id), verdict: n < 3 ? 'fraud' : 'genuine' })),
+    labelValue(label({ transactionId: String(id), verdict: isFraud(n) ? 'fraud' : 'genuine' })),
   )
   await fixture.applied(await fixture.publishValues('fraud.labels', labels))
   await fixture.applied(await fixture.publishValues('transactions', payments))
+  await fixture.applied(
+    await fixture.publishValues('rules', [
+      ruleValue(
+        ruleChange({
+          ruleId: 'rulebook_proposal',
+          type: 'rulebook_proposal',
+          currency: null,
+          threshold: 0n,
+          definition: longest(),
+        }),
+      ),
+    ]),
+  )
   await fixture.published()
   await fixture.stop()
   expect(fixture.incidents).toEqual([])
 
   const signal = new AbortController().signal
-  const result = await backtestLedger(pool, new SchemaRegistry(configuration.schemaRegistry), {
-    candidate: parseRulebook(JSON.parse(definition)),
-    fromMs: null,
-    signal,
-    labelOf: () => null,
-    progress: () => undefined,
-  })
+  const backtest = async (candidate: unknown) =>
+    await backtestLedger(pool, new SchemaRegistry(configuration.schemaRegistry), {
+      candidate: parseRulebook(candidate),
+      fromMs: null,
+      signal,
+      labelOf: () => null,
+      progress: () => undefined,
+    })
+  const result = await backtest(JSON.parse(definition))
   expect(result).toMatchObject({
     payments: PAYMENTS + EARLY,
     labelled: EARLY,
@@ -109,6 +136,11 @@ it('decides with the built-in rulebook, and every decision is proven by replay, 
   expect(result.decided.alerts + result.decided.holds).toBeGreaterThan(1)
   expect(result.rules.find(({ ruleId }) => ruleId === 'terminal_risk')!.decided).toBeGreaterThan(5)
   for (const { ruleId, decided, candidate } of result.rules) expect(candidate, ruleId).toBe(decided)
+  const withoutModel = await backtest(builtinRulebookJson())
+  // Too small a share for any rule: it is the model that caught the next payment at the kiosk, since the frauds there are going on.
+  expect(withoutModel.examples).toEqual([
+    expect.objectContaining({ payment: 'bank/p41', decided: 'alert', candidate: 'none' }),
+  ])
 
   const replay = await auditReplay({
     configuration,
@@ -134,7 +166,7 @@ it('decides with the built-in rulebook, and every decision is proven by replay, 
   )
   expect(kept.map(({ kind, rows }) => [PARTY_KINDS[kind], rows])).toEqual([
     ['card', 1],
-    ['terminal', 2],
+    ['terminal', 3],
     ['merchant', 1],
     ['device', 3],
   ])

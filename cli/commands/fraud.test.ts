@@ -3,6 +3,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { builtinModelJson } from '#domain/fraud/builtin/builtin.ts'
+import modelRule from '#domain/fraud/builtin/model-rule.json' with { type: 'json' }
 import { checkRulebook, scoreFiles, trainFromFile } from './fraud.ts'
 
 let folder: string
@@ -25,7 +27,7 @@ afterAll(() => rm(folder, { recursive: true }))
 
 const context = { signal: new AbortController().signal, progress: () => {} }
 const at = (name: string): string => join(folder, name)
-const score = (more: { labels?: boolean; model?: string; history?: string } = {}) =>
+const score = (more: { labels?: boolean; model?: string; rules?: string; history?: string } = {}) =>
   scoreFiles(context, {
     history: at('history.csv'),
     transactions: at('week.csv'),
@@ -58,7 +60,7 @@ test('wrong files and options that do not fit are refused with what was expected
   await expect(score({ history: at('none.csv') })).rejects.toThrow('expected a readable file')
   await expect(score({ labels: false, model: 'm.json' })).rejects.toThrow('trained on labels')
   await expect(score({ model: at('rules.json') })).rejects.toThrow('not a model')
-  await expect(checkRulebook(at('rules.json'))).rejects.toThrow('rules[0].title: expected a text')
+  await expect(checkRulebook({ file: at('rules.json') })).rejects.toThrow('rules[0].title: expected a text')
   const training = {
     history: at('history.csv'),
     out: at('m.json'),
@@ -70,5 +72,25 @@ test('wrong files and options that do not fit are refused with what was expected
 })
 
 test('the built-in rulebook is shown', async () => {
-  expect((await checkRulebook(undefined)).text).toContain('impossible_travel')
+  const { text } = await checkRulebook({})
+  expect(text).toContain('impossible_travel')
+  expect(text).not.toContain('model')
+})
+
+test('a model goes into a rulebook that asks for one, and into no other', async () => {
+  const shown = await checkRulebook({ model: 'built_in' })
+  expect(shown.text).toContain('model cards 1: 120 trees, 34 features')
+  expect(shown.json).toMatchObject({ model: { name: 'cards', version: '1' } })
+  const own = { format: 1, name: 'own', version: 1, rules: [modelRule] }
+  await writeFile(at('own.json'), JSON.stringify(own))
+  await expect(checkRulebook({ file: at('own.json') })).rejects.toThrow('model_missing')
+  const { text } = await checkRulebook({ file: at('own.json'), model: 'built_in' })
+  expect(text).toContain('model_score')
+  await writeFile(at('none.json'), JSON.stringify({ ...own, rules: [] }))
+  await expect(checkRulebook({ file: at('none.json'), model: 'built_in' })).rejects.toThrow('model_unused')
+  await expect(checkRulebook({ file: at('own.json'), model: at('rules.json') })).rejects.toThrow(
+    'not a model',
+  )
+  await writeFile(at('with-model.json'), JSON.stringify({ ...own, model: builtinModelJson() }))
+  await expect(score({ labels: false, rules: at('with-model.json') })).rejects.toThrow('trained on labels')
 })

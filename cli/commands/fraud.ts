@@ -6,15 +6,17 @@ import { finished } from 'node:stream/promises'
 import type { Command } from 'commander'
 import { addCommand, type CommandContext, type CommandResult } from '#cli/command.ts'
 import { addBacktest } from '#cli/fraud/backtest-command.ts'
-import { readModelFile, readRulebookFile } from '#cli/fraud/files.ts'
+import { readModelFile, readRulebook, type RulebookSource, withModelOption } from '#cli/fraud/files.ts'
 import { addLabelCommands } from '#cli/fraud/label-commands.ts'
 import { addRulebookCommands } from '#cli/fraud/rulebook-commands.ts'
 import { choice, wholeOf } from '#cli/options.ts'
 import { table } from '#cli/table.ts'
 import { mergeHistories, readHistoryFile } from '#connectors/fraud/history-file.ts'
-import { builtinModel, builtinRulebook } from '#domain/fraud/builtin/builtin.ts'
+import { builtinModel } from '#domain/fraud/builtin/builtin.ts'
 import { DAY_MS, LABEL_DELAY_DAYS } from '#domain/fraud/features/feedback.ts'
+import type { Rulebook } from '#domain/fraud/rulebook/definition.ts'
 import { currencyByCode } from '#domain/money/currency.ts'
+import { RULEBOOK_LENGTH_MAX } from '#domain/transactions/limits.ts'
 import { ConfigurationError } from '#platform/errors.ts'
 import { type Figures, figuresOf, type ScoredPayment } from '#processors/fraud/figures.ts'
 import { HistoryScorer, type Scoring } from '#processors/fraud/score.ts'
@@ -183,23 +185,36 @@ async function scoringOf({ labels, model, rules, currency }: ScoreOptions): Prom
   return {
     by: 'rules',
     currency,
-    rulebook: rules === undefined ? builtinRulebook() : await readRulebookFile(rules),
+    rulebook: await rulesWithoutModel(rules),
   }
 }
 
+async function rulesWithoutModel(file: string | undefined): Promise<Rulebook> {
+  const { book } = await readRulebook({ file })
+  if (book.model !== null)
+    throw new ConfigurationError(
+      `${file}: expected a rulebook without a model with --no-labels: a model was trained on labels`,
+    )
+  return book
+}
+
 function addCheck(fraud: Command): void {
-  addCommand<Record<string, never>>(fraud, {
+  addCommand<{ readonly model?: string }>(fraud, {
     usage: 'check [file]',
     summary: 'check a rulebook and show its rules; without a file: the built-in one',
-    example: 'fraud check',
-    run: (_context, _options, [file]) => checkRulebook(file),
+    example: 'fraud check my_rules.json --model model.json',
+    configure: withModelOption,
+    run: (_context, { model }, [file]) => checkRulebook({ file, model }),
   })
 }
 
 /** What a rulebook says, the built-in one where no file is named. @throws ConfigurationError */
-export async function checkRulebook(file: string | undefined): Promise<CommandResult> {
-  const { name, version, rules, typologies } =
-    file === undefined ? builtinRulebook() : await readRulebookFile(file)
+export async function checkRulebook(source: RulebookSource): Promise<CommandResult> {
+  const { json, book } = await readRulebook(source)
+  const { name, version, rules, typologies, model } = book
+  const { length } = JSON.stringify(json)
+  if (length > RULEBOOK_LENGTH_MAX)
+    throw new ConfigurationError(`expected at most ${RULEBOOK_LENGTH_MAX} characters, found ${length}`)
   const heading = ['rule', 'mode', 'action', 'points', 'looks at', 'title']
   const rows = rules.map((rule) => [
     rule.id,
@@ -214,8 +229,23 @@ export async function checkRulebook(file: string | undefined): Promise<CommandRe
       `${typology.id}: ${typology.bands.map(({ from, action }) => `${action} from ${from}`).join(', ')} (${typology.rules.join(', ')})`,
   )
   return {
-    json: { name, version, rules, typologies },
-    text: [`${name}, version ${version}`, table([heading, ...rows]), ...bands].join('\n'),
+    json: {
+      name,
+      version,
+      rules,
+      typologies,
+      model: model === null ? null : { name: model.name, version: model.version, features: model.features },
+    },
+    text: [
+      `${name}, version ${version}`,
+      table([heading, ...rows]),
+      ...bands,
+      ...(model === null
+        ? []
+        : [
+            `model ${model.name} ${model.version}: ${model.roots.length} trees, ${model.features.length} features`,
+          ]),
+    ].join('\n'),
   }
 }
 

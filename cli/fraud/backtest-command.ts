@@ -2,18 +2,17 @@
 import type { Command } from 'commander'
 import { showAmount } from '#api/amounts.ts'
 import { addCommand, type CommandContext, type CommandResult } from '#cli/command.ts'
-import { readJson, readRulebookFile } from '#cli/fraud/files.ts'
+import { readRulebook, withModelOption } from '#cli/fraud/files.ts'
 import { openReader } from '#cli/ledger-client.ts'
 import { momentOf } from '#cli/options.ts'
 import { table } from '#cli/table.ts'
 import { readLabelFile } from '#connectors/fraud/label-file.ts'
-import { problemOfRulebook } from '#domain/fraud/rulebook/engine.ts'
-import { ConfigurationError } from '#platform/errors.ts'
 import { backtestLedger } from '#processors/backtesting.ts'
 import type { BacktestResult, Deeds } from '#processors/fraud/backtest.ts'
 
 interface BacktestOptions {
   rules: string
+  model?: string
   from?: string
   labels?: string
 }
@@ -26,7 +25,7 @@ export function addBacktest(fraud: Command): void {
     summary: "run a rulebook over the ledger's payments and show what it would have done instead",
     example: 'fraud backtest --rules my_rules.json --from 2026-11-01T00:00:00Z',
     configure: (command) =>
-      command
+      withModelOption(command)
         .requiredOption('--rules <file>', 'the rulebook to try (JSON, docs/fraud.md)')
         .option(
           '--from <time>',
@@ -41,9 +40,7 @@ export function addBacktest(fraud: Command): void {
 }
 
 async function runBacktest(context: CommandContext, options: BacktestOptions): Promise<CommandResult> {
-  const candidate = await readRulebookFile(options.rules)
-  const problem = problemOfRulebook(JSON.stringify(await readJson(options.rules)))
-  if (problem !== null) throw new ConfigurationError(`${options.rules}: ${problem}`)
+  const { book: candidate } = await readRulebook({ file: options.rules, model: options.model })
   const labels = options.labels === undefined ? null : await readLabelFile(options.labels)
   const { pool, registry } = await openReader(context)
   const result = await backtestLedger(pool, registry, {

@@ -2,11 +2,10 @@
 import type { Command } from 'commander'
 import { approvalRecord, problemOfDefinition, proposalRecord } from '#api/gateway/rulebook-records.ts'
 import { addCommand } from '#cli/command.ts'
-import { readJson } from '#cli/fraud/files.ts'
+import { readRulebook, withModelOption } from '#cli/fraud/files.ts'
 import { openReader, openWriter } from '#cli/ledger-client.ts'
 import { actorOf, type WriteOptions, waitMsOf, withWriteOptions } from '#cli/options.ts'
 import { changeResult } from '#cli/writes.ts'
-import { builtinRulebookJson } from '#domain/fraud/builtin/builtin.ts'
 import { parseRulebook } from '#domain/fraud/rulebook/parse.ts'
 import { ConfigurationError } from '#platform/errors.ts'
 import type { ReadPool } from '#platform/postgres/pool.ts'
@@ -31,16 +30,15 @@ export function addRulebookCommands(fraud: Command): void {
 }
 
 function addPropose(fraud: Command): void {
-  addCommand<WriteOptions>(fraud, {
+  addCommand<WriteOptions & { readonly model?: string }>(fraud, {
     usage: 'propose [file]',
     audited: true,
-    summary:
-      'propose a rulebook for the engine; without a file: the built-in one, as far as the engine keeps its features',
-    example: 'fraud propose --actor ann',
-    configure: withWriteOptions,
+    summary: 'propose a rulebook for the engine; without a file: the built-in one',
+    example: 'fraud propose --model built_in --actor ann',
+    configure: (command) => withModelOption(withWriteOptions(command)),
     run: async (context, options, [file]) => {
       const [actor, waitMs] = [actorOf(options), waitMsOf(options)]
-      const definition = JSON.stringify(file === undefined ? builtinRulebookJson() : await readJson(file))
+      const definition = JSON.stringify((await readRulebook({ file, model: options.model })).json)
       const problem = problemOfDefinition(definition)
       if (problem !== null) throw new ConfigurationError(`${file ?? 'the built-in rulebook'}:\n${problem}`)
       const ledger = await openWriter(context)
@@ -86,6 +84,8 @@ interface ShownRulebook {
   readonly name: string
   readonly rulebook_version: number
   readonly rules: number
+  /** Name and version; null where it has none. */
+  readonly model: string | null
   /** Sequence of the batch that brought it. */
   readonly version: string
   readonly author: string
@@ -108,6 +108,7 @@ async function readRulebooks(pool: ReadPool): Promise<ShownRulebooks> {
       name: book.name,
       rulebook_version: book.version,
       rules: book.rules.length,
+      model: book.model === null ? null : `${book.model.name} ${book.model.version}`,
       version: rule.version.toString(),
       author: rule.author ?? rule.actor,
       approved_by: rule.author === null ? null : rule.actor,
@@ -120,6 +121,6 @@ function textOf({ in_force: inForce, proposal }: ShownRulebooks): string {
   const line = (what: string, book: ShownRulebook | null) =>
     book === null
       ? `${what}: none`
-      : `${what}: ${book.name}, version ${book.rulebook_version}, ${book.rules} rules, by ${book.author}${book.approved_by === null ? `; approve it: tallystream fraud approve ${book.version}` : `, approved by ${book.approved_by}`}`
+      : `${what}: ${book.name}, version ${book.rulebook_version}, ${book.rules} rules${book.model === null ? '' : `, model ${book.model}`}, by ${book.author}${book.approved_by === null ? `; approve it: tallystream fraud approve ${book.version}` : `, approved by ${book.approved_by}`}`
   return [line('in force', inForce), line('proposed', proposal)].join('\n')
 }

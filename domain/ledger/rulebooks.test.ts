@@ -121,6 +121,11 @@ test.each([
   ['a rule that is wrong', propose(text([rule({ action: 'shout' })])), 'rulebook_invalid'],
   ['an unknown feature', propose(text([rule({ fires: { feature: 'mood', above: 5 } })])), 'rulebook_invalid'],
   ['no text', rulebook('rulebook_proposal', {}), 'rulebook_invalid'],
+  [
+    'no model for its score',
+    propose(text([rule({ fires: { feature: 'model_score', above: 5 } })])),
+    'rulebook_invalid',
+  ],
   ['too long a text', propose(`${text([])}${' '.repeat(131_072)}`), 'field_too_long'],
   ['a card number', propose(text([rule({ title: '4111111111111111' })])), 'card_number_refused'],
   ['an approval of nothing', approve(1n), 'proposal_unknown'],
@@ -136,6 +141,31 @@ const counted = (feature: string, above: number, changes: Record<string, unknown
   rule({ id: feature, fires: { feature, above }, action: 'alert', words: '{value}', ...changes })
 const seenBy = (ledger: MemoryLedger) =>
   ledger.decisions.map(({ rules }) => rules.map(({ ruleId, value }) => `${ruleId}=${value}`).join(' '))
+
+test("the model's score decides; what its features need is kept though no rule names it", () => {
+  const model = {
+    format: 1,
+    name: 'm',
+    version: '1',
+    training: {},
+    features: ['terminal_count_1d'],
+    base: -50,
+    trees: ['0,2,1,2,0 v-10 v90'],
+  }
+  const ledger = inForce(
+    JSON.stringify({
+      ...(JSON.parse(
+        text([rule({ fires: { feature: 'model_score', above: 0 }, action: 'hold' })]),
+      ) as object),
+      model,
+    }),
+  )
+  const at = (id: string, terminal: string | null) =>
+    transaction({ id, terminal, postings: [posting({ amount: 1n })] })
+  ledger.apply([at('1', 'x'), at('2', 'x'), at('3', null), at('4', 'x')])
+  expect(ledger.decisions.map(({ status }) => status)).toEqual(['applied', 'applied', 'applied', 'held'])
+  expect(ledger.decisions.at(-1)!.rules).toMatchObject([{ value: 40n, threshold: 0n, action: 'hold' }])
+})
 
 test('terminals, merchants and devices are known beyond their payer, each by its own name', () => {
   const ledger = inForce(

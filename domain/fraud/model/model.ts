@@ -63,6 +63,7 @@ const LEAF = -1
 const TREES_MAX = 2_000
 const NODES_MAX = 511
 const VALUE_MAX = 100_000_000
+const NAME_MAX = 64
 
 /** Checks and unfolds a model file. @throws ModelError */
 export const readModel = (file: unknown): Model => {
@@ -151,9 +152,10 @@ const checkFile = (file: unknown): CheckedFile => {
   const given = file as Partial<Record<keyof ModelFile, unknown>>
   if (given.format !== 1) throw new ModelError(`expected format 1, got ${String(given.format)}`)
   const { name, version, features, base, trees } = given
-  if (typeof name !== 'string' || typeof version !== 'string')
-    throw new ModelError('name or version is missing')
-  if (!Array.isArray(features) || features.length === 0) throw new ModelError('features are missing')
+  if (!isName(name) || !isName(version))
+    throw new ModelError(`name and version: expected texts of 1 to ${NAME_MAX} characters`)
+  if (!Array.isArray(features) || features.length === 0 || features.length > FEATURES.length)
+    throw new ModelError('features are missing')
   const unknown = features.find((feature) => !(FEATURES as readonly unknown[]).includes(feature))
   if (unknown !== undefined) throw new ModelError(`unknown feature ${String(unknown)}`)
   if (!isWhole(base, VALUE_MAX)) throw new ModelError('base: expected a whole number')
@@ -161,6 +163,9 @@ const checkFile = (file: unknown): CheckedFile => {
     throw new ModelError(`trees: expected at most ${TREES_MAX} texts`)
   return { name, version, features, base, trees } as CheckedFile
 }
+
+const isName = (value: unknown): value is string =>
+  typeof value === 'string' && value.length > 0 && value.length <= NAME_MAX
 
 const isWhole = (value: unknown, max: number): boolean =>
   Number.isSafeInteger(value) && Math.abs(value as number) <= max

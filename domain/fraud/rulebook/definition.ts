@@ -5,6 +5,12 @@
  * Everything is a whole number: amounts in minor units, shares in percent, so that a comparison is exact.
  */
 import type { FeatureName } from '../features/vector.ts'
+import type { Model } from '../model/model.ts'
+
+/** What the rulebook's model says of a payment: the logarithm of the odds that it is a fraud, in 1/10,000. */
+export const MODEL_SCORE = 'model_score'
+/** What a comparison may look at. */
+export type ValueName = FeatureName | typeof MODEL_SCORE
 
 /** Texts of a record that conditions may look at. */
 export const SUBJECTS = [
@@ -31,7 +37,7 @@ export type Comparison = (typeof COMPARISONS)[number]
 export type Expression =
   | {
       readonly type: 'compare'
-      readonly feature: FeatureName
+      readonly feature: ValueName
       readonly comparison: Comparison
       readonly threshold: Threshold
     }
@@ -101,4 +107,27 @@ export interface Rulebook {
   /** By id. */
   readonly rules: readonly RuleDefinition[]
   readonly typologies: readonly Typology[]
+  /** What MODEL_SCORE comes from; null where no rule looks at it. */
+  readonly model: Model | null
+}
+
+/** What a rule looks at: the values that it names. */
+export const valuesNamedBy = ({ fires, when }: RuleDefinition): ValueName[] => [
+  ...valuesIn(fires),
+  ...(when === null ? [] : valuesIn(when)),
+]
+
+const valuesIn = (expression: Expression): ValueName[] => {
+  switch (expression.type) {
+    case 'compare': {
+      const { feature, threshold } = expression
+      return typeof threshold === 'object' && 'of' in threshold ? [feature, threshold.of] : [feature]
+    }
+    case 'listed':
+      return []
+    case 'not':
+      return valuesIn(expression.part)
+    default:
+      return expression.parts.flatMap(valuesIn)
+  }
 }

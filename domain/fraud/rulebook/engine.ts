@@ -13,7 +13,9 @@ export const problemOfRulebook = (definition: string): string | null => {
   }
 }
 
-// What a record's text means never changes, so it is read once for the record and once for the rules in force.
+// What a record's text means never changes, so it is read once for the record, however often other rules change beside it: with a
+// model that takes milliseconds.
+const texts = new WeakMap<Rule, Rulebook>()
 const books = new WeakMap<readonly Rule[], Rulebook | null>()
 
 /** The rulebook in force among the active rules; null where there is none. */
@@ -21,7 +23,15 @@ export const rulebookOf = (rules: readonly Rule[]): Rulebook | null => {
   const known = books.get(rules)
   if (known !== undefined) return known
   const rule = rules.find(({ type }) => type === 'rulebook')
-  const book = rule?.definition == null ? null : parseRulebook(JSON.parse(rule.definition))
+  const book = rule?.definition == null ? null : bookOf(rule, rule.definition)
   books.set(rules, book)
+  return book
+}
+
+const bookOf = (rule: Rule, definition: string): Rulebook => {
+  const known = texts.get(rule)
+  if (known !== undefined) return known
+  const book = parseRulebook(JSON.parse(definition))
+  texts.set(rule, book)
   return book
 }

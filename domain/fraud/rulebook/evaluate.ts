@@ -1,6 +1,17 @@
 /** Works a rulebook out for one payment: which rules fire, with value, threshold, points and words, and what the typologies come to. */
-import type { FeatureName, FeatureValues } from '../features/vector.ts'
-import type { Action, Expression, RuleDefinition, Rulebook, Subject, Threshold } from './definition.ts'
+import type { FeatureValues } from '../features/vector.ts'
+import { explainScore, type Model, modelInput, scoreOf } from '../model/model.ts'
+import {
+  type Action,
+  type Expression,
+  MODEL_SCORE,
+  type RuleDefinition,
+  type Rulebook,
+  type Subject,
+  type Threshold,
+  type ValueName,
+  valuesNamedBy,
+} from './definition.ts'
 
 /** What a payment is, for rules. */
 export interface RuledPayment {
@@ -47,6 +58,43 @@ export interface RulebookFinding {
   readonly typologies: readonly TypologyFinding[]
 }
 
+/** A payment with what the model says of it, worked out once, when the first rule asks. */
+class SeenPayment {
+  readonly payment: RuledPayment
+  readonly #model: Model | null
+  #input: Float64Array | null = null
+  #score = 0
+
+  constructor(model: Model | null, payment: RuledPayment) {
+    this.payment = payment
+    this.#model = model
+  }
+
+  value(name: ValueName): number {
+    return name === MODEL_SCORE ? this.#scored() : this.payment.values[name]
+  }
+
+  /** The model by name and version, its score, and what moved it most. */
+  modelWords(): string {
+    const score = this.#scored()
+    const model = this.#model!
+    const moved = explainScore(model, this.#input!)
+      .slice(0, REASONS_MAX)
+      .map(({ feature, value, points }) => `${feature} ${value}: ${points > 0 ? '+' : ''}${points}`)
+    return `model ${model.name} ${model.version} scores ${score} (${moved.join(', ')})`
+  }
+
+  #scored(): number {
+    if (this.#input !== null) return this.#score
+    // parseRulebook refuses rules that look at a model that isn't there.
+    const model = this.#model!
+    this.#input = modelInput(model, this.payment.values, new Float64Array(model.features.length))
+    this.#score = scoreOf(model, this.#input)
+    return this.#score
+  }
+}
+
+const REASONS_MAX = 3
 const STRENGTH: Readonly<Record<Action, number>> = { none: 0, alert: 1, hold: 2, reject: 3 }
 const stronger = (a: Action, b: Action): Action => (STRENGTH[b] > STRENGTH[a] ? b : a)
 
@@ -55,9 +103,10 @@ const NOTHING: RulebookFinding = Object.freeze({ action: 'none', score: 0, rules
 /** Pure: the same book and payment give the same finding. Shadow rules are found and add nothing. */
 export const evaluateRulebook = (book: Rulebook, payment: RuledPayment): RulebookFinding => {
   const rules: RuleFinding[] = []
+  const seen = new SeenPayment(book.model, payment)
   let action: Action = 'none'
   for (const rule of book.rules) {
-    const finding = findingOf(book, rule, payment)
+    const finding = findingOf(book, rule, seen)
     if (finding === null) continue
     rules.push(finding)
     if (finding.isShadow) continue
@@ -79,16 +128,17 @@ export const evaluateRulebook = (book: Rulebook, payment: RuledPayment): Ruleboo
 }
 
 /** What a rule found; null where it didn't fire. A rule that fails and is open is found without points and action. */
-const findingOf = (book: Rulebook, rule: RuleDefinition, payment: RuledPayment): RuleFinding | null => {
+const findingOf = (book: Rulebook, rule: RuleDefinition, seen: SeenPayment): RuleFinding | null => {
+  const { payment } = seen
   const { currencies, kinds } = rule.scope
   if (currencies !== null && !currencies.includes(payment.currency)) return null
   if (kinds !== null && !kinds.includes(payment.kind)) return null
   const failure = failureOf(rule, payment)
   if (failure === null) {
-    if (!holds(book, rule.fires, payment)) return null
-    if (rule.when !== null && !holds(book, rule.when, payment)) return null
+    if (!holds(book, rule.fires, seen)) return null
+    if (rule.when !== null && !holds(book, rule.when, seen)) return null
   }
-  const { value, threshold } = seenBy(rule, payment, failure !== null)
+  const { value, threshold } = seenBy(rule, seen, failure !== null)
   const isOff = failure !== null && rule.onError === 'open'
   return {
     ruleId: rule.id,
@@ -101,9 +151,18 @@ const findingOf = (book: Rulebook, rule: RuleDefinition, payment: RuledPayment):
     failure,
     words:
       failure === null
-        ? rule.words.replaceAll('{value}', String(value)).replaceAll('{threshold}', String(threshold))
+        ? wordsOf(rule, seen, { value, threshold })
         : `${rule.title}: no threshold for ${payment.currency}`,
   }
+}
+
+const wordsOf = (
+  rule: RuleDefinition,
+  seen: SeenPayment,
+  { value, threshold }: { readonly value: number; readonly threshold: number },
+): string => {
+  const words = rule.words.replaceAll('{value}', String(value)).replaceAll('{threshold}', String(threshold))
+  return valuesNamedBy(rule).includes(MODEL_SCORE) ? `${words}; ${seen.modelWords()}` : words
 }
 
 const failureOf = (rule: RuleDefinition, { currency }: RuledPayment): RuleFinding['failure'] =>
@@ -128,24 +187,22 @@ const lacks = (expression: Expression, currency: string): boolean => {
   }
 }
 
-const holds = (book: Rulebook, expression: Expression, payment: RuledPayment): boolean => {
+const holds = (book: Rulebook, expression: Expression, seen: SeenPayment): boolean => {
   switch (expression.type) {
     case 'compare': {
-      const threshold = thresholdOf(expression.threshold, payment)
-      return (
-        threshold !== null && compare(seenIn(payment, expression.feature), expression.comparison, threshold)
-      )
+      const threshold = thresholdOf(expression.threshold, seen)
+      return threshold !== null && compare(seen.value(expression.feature), expression.comparison, threshold)
     }
     case 'listed': {
-      const text = payment.subjects[expression.subject] ?? null
+      const text = seen.payment.subjects[expression.subject] ?? null
       return text !== null && book.lists.get(expression.list)?.has(text) === true
     }
     case 'all':
-      return expression.parts.every((part) => holds(book, part, payment))
+      return expression.parts.every((part) => holds(book, part, seen))
     case 'any':
-      return expression.parts.some((part) => holds(book, part, payment))
+      return expression.parts.some((part) => holds(book, part, seen))
     case 'not':
-      return !holds(book, expression.part, payment)
+      return !holds(book, expression.part, seen)
     default:
       throw new Error(`unknown expression ${String(expression satisfies never)}`)
   }
@@ -164,30 +221,28 @@ const compare = (value: number, comparison: string, threshold: number): boolean 
   }
 }
 
-const seenIn = ({ values }: RuledPayment, feature: FeatureName): number => values[feature]
-
 /** A percentage is cut down to whole units, exactly; null where the currency has no threshold. */
-const thresholdOf = (threshold: Threshold, payment: RuledPayment): number | null => {
+const thresholdOf = (threshold: Threshold, seen: SeenPayment): number | null => {
   if (typeof threshold === 'number') return threshold
   if ('byCurrency' in threshold)
-    return threshold.byCurrency[payment.currency] ?? threshold.byCurrency['*'] ?? null
-  const seen = seenIn(payment, threshold.of)
-  const product = seen * threshold.percent
+    return threshold.byCurrency[seen.payment.currency] ?? threshold.byCurrency['*'] ?? null
+  const whole = seen.value(threshold.of)
+  const product = whole * threshold.percent
   // Of a multiple of 100 the hundredth is exact.
   if (product <= Number.MAX_SAFE_INTEGER) return (product - (product % 100)) / 100
-  const share = (BigInt(seen) * BigInt(threshold.percent)) / 100n
+  const share = (BigInt(whole) * BigInt(threshold.percent)) / 100n
   return share > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(share)
 }
 
 const seenBy = (
   { fires }: RuleDefinition,
-  payment: RuledPayment,
+  seen: SeenPayment,
   isFailed: boolean,
 ): { value: number; threshold: number } => {
   if (fires.type === 'listed') return { value: isFailed ? 0 : 1, threshold: 0 }
   return {
-    value: seenIn(payment, fires.feature),
-    threshold: thresholdOf(fires.threshold, payment) ?? 0,
+    value: seen.value(fires.feature),
+    threshold: thresholdOf(fires.threshold, seen) ?? 0,
   }
 }
 

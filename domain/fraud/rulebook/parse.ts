@@ -1,8 +1,17 @@
 /** Reads a rulebook from JSON: every key is known and checked, and every problem says where it is and what was expected. */
 import { FEATURES, type FeatureName } from '../features/vector.ts'
+import { type Model, ModelError, readModel } from '../model/model.ts'
 import { ACTIONS, type Band, COMPARISONS, type Comparison, type Expression } from './definition.ts'
-import type { RuleDefinition, Rulebook, Slope, Subject, Threshold, Typology } from './definition.ts'
-import { SUBJECTS } from './definition.ts'
+import type {
+  RuleDefinition,
+  Rulebook,
+  Slope,
+  Subject,
+  Threshold,
+  Typology,
+  ValueName,
+} from './definition.ts'
+import { MODEL_SCORE, SUBJECTS, valuesNamedBy } from './definition.ts'
 
 /** Stable codes of what can be wrong. */
 export type RulebookProblemCode =
@@ -20,6 +29,9 @@ export type RulebookProblemCode =
   | 'too_deep'
   | 'not_approved'
   | 'bands_not_ascending'
+  | 'model_invalid'
+  | 'model_missing'
+  | 'model_unused'
 
 export interface RulebookProblem {
   readonly code: RulebookProblemCode
@@ -49,6 +61,9 @@ const PARTS_MAX = 20
 const DEPTH_MAX = 6
 const TEXT_MAX = 256
 const POINTS_MAX = 1_000_000
+/** Odds of a fraud are never beyond e^1000. */
+const SCORE_MAX = 10_000_000
+const VALUES: readonly string[] = [...FEATURES, MODEL_SCORE]
 const NAME = /^[a-z][a-z0-9_]{0,63}$/
 
 type Json = Readonly<Record<string, unknown>>
@@ -66,7 +81,7 @@ class RulebookParser {
   #lists = new Map<string, ReadonlySet<string>>()
 
   rulebook(json: unknown): Rulebook {
-    const keys = ['format', 'name', 'version', 'lists', 'rules', 'typologies']
+    const keys = ['format', 'name', 'version', 'lists', 'rules', 'typologies', 'model']
     const root = this.#object(json, 'rulebook', keys)
     if (root.format !== 1) this.#wrong('value_unknown', 'format', 'expected 1', root.format)
     this.#lists = this.#readLists(root.lists)
@@ -79,12 +94,32 @@ class RulebookParser {
       this.#typology(typology, `typologies[${at}]`, known),
     )
     this.#noneTwice(typologies, 'typologies')
+    const model = this.#model(root.model, rules)
     return {
       name: this.#name(root.name, 'name'),
       version: this.#whole(root.version, 'version', 1, 1_000_000_000),
       lists: this.#lists,
       rules: rules.sort((a, b) => (a.id < b.id ? -1 : 1)),
       typologies,
+      model,
+    }
+  }
+
+  #model(json: unknown, rules: readonly RuleDefinition[]): Model | null {
+    const isUsed = rules.some((rule) => valuesNamedBy(rule).includes(MODEL_SCORE))
+    if (json === undefined) {
+      if (isUsed)
+        this.#wrong('model_missing', 'model', `expected a model, since a rule looks at ${MODEL_SCORE}`, json)
+      return null
+    }
+    // Nobody pays for states and a walk through trees that no rule asks for.
+    if (!isUsed) this.#wrong('model_unused', 'model', `expected a rule that looks at ${MODEL_SCORE}`, 'none')
+    try {
+      return readModel(json)
+    } catch (error) {
+      if (!(error instanceof ModelError)) throw error
+      this.#wrong('model_invalid', 'model', `expected a model, ${error.message}`, json)
+      return null
     }
   }
 
@@ -198,11 +233,15 @@ class RulebookParser {
       this.#wrong('type_wrong', path, `expected one of ${COMPARISONS.join(', ')}`, Object.keys(given))
     const used: Comparison = comparison ?? 'above'
     this.#only(given, path, ['feature', used])
+    const feature = this.#member(given.feature, `${path}.feature`, VALUES, 'feature_unknown') as ValueName
     return {
       type: 'compare',
-      feature: this.#feature(given.feature, `${path}.feature`),
+      feature,
       comparison: used,
-      threshold: this.#threshold(given[used], `${path}.${used}`),
+      threshold:
+        feature === MODEL_SCORE
+          ? this.#whole(given[used], `${path}.${used}`, -SCORE_MAX, SCORE_MAX)
+          : this.#threshold(given[used], `${path}.${used}`),
     }
   }
 

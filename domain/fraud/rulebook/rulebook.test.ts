@@ -1,10 +1,11 @@
 /** Rulebooks: what is wrong is told with its place; what fires is told with value, threshold, points and words. */
 import { expect, test } from 'vitest'
-import { builtinModel, builtinRulebook } from '../builtin/builtin.ts'
+import { builtinModel, builtinModelJson, builtinRulebook, builtinRulebookWith } from '../builtin/builtin.ts'
 import { newPayer } from '../features/payer.ts'
 import { type FeatureValues, featuresOf } from '../features/vector.ts'
 import { evaluateRulebook, type RuledPayment } from './evaluate.ts'
 import { parseRulebook, RulebookError } from './parse.ts'
+import { NO_WATCH, watchOfBook } from './watch.ts'
 
 const rule = (changes: Record<string, unknown> = {}) => ({
   id: 'busy',
@@ -240,10 +241,92 @@ test.each([
   expect(problems(json)).toContain(told)
 })
 
+const model = (changes: Record<string, unknown> = {}) => ({
+  format: 1,
+  name: 'm',
+  version: '7',
+  training: {},
+  features: ['amount', 'terminal_frauds_28d'],
+  base: -1_000,
+  trees: ['0,100,1,2,5 v-50 1,2,3,4,70 v10 v900'],
+  ...changes,
+})
+const scored = (changes: Record<string, unknown> = {}) =>
+  rule({
+    id: 'scored',
+    words: 'score {value}, limit {threshold}',
+    fires: { feature: 'model_score', atLeast: -1_000 },
+    ...changes,
+  })
+
+test("the model's score is a value like others: compared, below zero too, and explained with its version and reasons", () => {
+  const json = book([scored({ slope: { every: 300, points: 7, most: 100 } })], { model: model() })
+  expect(find(json, payment({ amount: 100 })).rules).toEqual([])
+  const found = find(json, payment({ amount: 101, terminal_frauds_28d: 3 }))
+  expect(found).toMatchObject({ action: 'alert', rules: [{ value: -100, threshold: -1_000, points: 31 }] })
+  expect(found.rules[0]!.words).toBe(
+    'score -100, limit -1000; model m 7 scores -100 (terminal_frauds_28d 3: +830, amount 101: +65)',
+  )
+})
+
+test('a condition may look at the model too; only rules that look at it speak of it', () => {
+  const json = book([rule({ when: { feature: 'model_score', above: -1_000 } }), rule({ id: 'other' })], {
+    model: model(),
+  })
+  const words = (amount: number) =>
+    find(json, payment({ amount, account_count_1h: 5 })).rules.map((each) => each.words)
+  expect(words(100)).toEqual(['5 payments in an hour, limit 4'])
+  expect(words(101)).toEqual([
+    '5 payments in an hour, limit 4; model m 7 scores -990 (amount 101: +65, terminal_frauds_28d 0: -60)',
+    '5 payments in an hour, limit 4',
+  ])
+})
+
+test.each([
+  ['a rule on a model that is not there', book([scored()]), 'model_missing model'],
+  ['a model that nothing looks at', book([rule()], { model: model() }), 'model_unused model'],
+  ['a model that is none', book([scored()], { model: model({ trees: ['v1 x'] }) }), 'model_invalid model'],
+  ['a nameless model', book([scored()], { model: model({ name: '' }) }), 'model_invalid model'],
+  [
+    'a threshold by currency',
+    book([scored({ fires: { feature: 'model_score', above: { EUR: 1 } } })], { model: model() }),
+    'number_out_of_range rules[0].fires.above',
+  ],
+  [
+    'a share of the score',
+    book([scored(), rule({ fires: { feature: 'amount', above: { percent: 9, of: 'model_score' } } })], {
+      model: model(),
+    }),
+    'feature_unknown rules[1].fires.above.of',
+  ],
+  [
+    'a threshold below zero elsewhere',
+    book([rule({ fires: { feature: 'amount', above: -1 } })]),
+    'number_out_of_range rules[0].fires.above',
+  ],
+])('models: %s is refused with its place', (_name, json, told) => {
+  expect(problems(json)).toContain(told)
+})
+
+test("what the model's features need is kept", () => {
+  const watch = (features: string[]) =>
+    watchOfBook(parseRulebook(book([scored()], { model: model({ features, trees: ['v1'] }) })))
+  expect(watch(['amount'])).toEqual(NO_WATCH)
+  expect(watch(['terminal_count_1d'])).toEqual({ ...NO_WATCH, terminals: true })
+  expect(watch(['amount', 'account_frauds_28d', 'device_count_1d'])).toEqual({
+    ...NO_WATCH,
+    labels: true,
+    devices: true,
+  })
+})
+
 test('what comes with the engine is whole: every rule of the rulebook can fire, and the model can be read', () => {
   const { rules, typologies } = builtinRulebook()
   expect(rules.length).toBeGreaterThanOrEqual(14)
   expect(typologies.map(({ id }) => id)).toEqual(['stolen_card', 'mule_account', 'account_takeover'])
   expect(rules.every(({ mode }) => mode === 'live')).toBe(true)
   expect(builtinModel().roots.length).toBeGreaterThan(50)
+  const both = parseRulebook(builtinRulebookWith(builtinModelJson()))
+  expect(both.rules.length).toBe(rules.length + 1)
+  expect(both.model).toEqual(builtinModel())
 })

@@ -2,9 +2,8 @@
  * What the engine keeps because a rulebook looks at it. Nobody pays for states that no rule asks for; a rule that begins to ask
  * begins with what happens from then on, so it goes in as a shadow first.
  */
-import type { FeatureName } from '../features/vector.ts'
 import type { Rule } from '../rules.ts'
-import type { Expression, RuleDefinition, Rulebook } from './definition.ts'
+import { type Rulebook, valuesNamedBy } from './definition.ts'
 import { rulebookOf } from './engine.ts'
 
 export interface Watch {
@@ -45,9 +44,9 @@ export const watchOf = (rules: readonly Rule[]): Watch => {
   return watch
 }
 
-/** What a rulebook looks at. */
+/** What a rulebook looks at, its model included. */
 export const watchOfBook = (book: Rulebook): Watch => {
-  const features = book.rules.flatMap(featuresOfRule)
+  const features = [...book.rules.flatMap(valuesNamedBy), ...(book.model?.features ?? [])]
   const looksAt = (pattern: RegExp): boolean => features.some((feature) => pattern.test(feature))
   return {
     // Where a card is told, it is the card that travels.
@@ -58,25 +57,5 @@ export const watchOfBook = (book: Rulebook): Watch => {
     labels: looksAt(
       /^account_frauds_28d$|^terminal_(labelled|risk|run|genuine|first)_|^terminal_.*frauds_28d$/,
     ),
-  }
-}
-
-const featuresOfRule = ({ fires, when }: RuleDefinition): FeatureName[] => [
-  ...featuresIn(fires),
-  ...(when === null ? [] : featuresIn(when)),
-]
-
-const featuresIn = (expression: Expression): FeatureName[] => {
-  switch (expression.type) {
-    case 'compare': {
-      const { feature, threshold } = expression
-      return typeof threshold === 'object' && 'of' in threshold ? [feature, threshold.of] : [feature]
-    }
-    case 'listed':
-      return []
-    case 'not':
-      return featuresIn(expression.part)
-    default:
-      return expression.parts.flatMap(featuresIn)
   }
 }

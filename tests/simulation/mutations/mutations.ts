@@ -366,6 +366,14 @@ export const MUTATIONS: readonly Mutation[] = [
         : undefined`,
   ),
   one(
+    'model-not-scored',
+    "a rulebook's model says what its trees say",
+    8,
+    'domain/fraud/rulebook/evaluate.ts',
+    'this.#score = scoreOf(model, this.#input)',
+    'this.#score = model.base',
+  ),
+  one(
     'parties-not-written',
     'what fraud rules know of a terminal is kept in the batch that used it',
     8,

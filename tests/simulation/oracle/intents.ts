@@ -38,7 +38,10 @@ export interface IntendedRule {
   readonly enabled: boolean
 }
 
-/** The rulebook that holds payments which are a terminal's HELD_FROM-th to HELD_TO-th; it looks at labels too, without acting. */
+/**
+ * The rulebook that holds payments which are a terminal's HELD_FROM-th to HELD_TO-th by a rule, and the HELD_BY_MODEL-th by its
+ * model's score; it looks at labels too, without acting.
+ */
 export interface IntendedRulebook {
   readonly type: 'rulebook'
   /** Version of the proposal that is approved; null = this one proposes. */
@@ -47,6 +50,7 @@ export interface IntendedRulebook {
 }
 export const HELD_FROM = 4
 export const HELD_TO = 9
+export const HELD_BY_MODEL = 2
 
 export interface IntendedLabel {
   readonly type: 'label'

@@ -1,5 +1,5 @@
 /** The one rulebook of a simulation, and labels, as simple as can be. */
-import { HELD_FROM, HELD_TO } from './intents.ts'
+import { HELD_BY_MODEL, HELD_FROM, HELD_TO } from './intents.ts'
 import type { IntendedLabel, IntendedRulebook, IntendedTransaction } from './intents.ts'
 import { keyOf } from './keys.ts'
 
@@ -28,7 +28,7 @@ export class RulebookModel {
   }
 
   holds(count: number | null): boolean {
-    return count !== null && count >= HELD_FROM && count <= HELD_TO
+    return count !== null && (count === HELD_BY_MODEL || (count >= HELD_FROM && count <= HELD_TO))
   }
 
   note(terminal: string, count: number): void {

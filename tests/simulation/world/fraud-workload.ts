@@ -3,6 +3,7 @@ import { encoderOf } from '#platform/schema-registry/contracts.ts'
 import { localContracts } from '#processors/testing/ledger-fixture.ts'
 import type { RecordToWrite } from '../kafka/log.ts'
 import {
+  HELD_BY_MODEL,
   HELD_FROM,
   HELD_TO,
   type IntendedRulebook,
@@ -24,6 +25,7 @@ const RULEBOOK = JSON.stringify({
   version: 1,
   rules: [
     { id: 'busy', fires: { feature: 'terminal_count_1d', atLeast: HELD_FROM }, action: 'hold', mode: 'live' },
+    { id: 'scored', fires: { feature: 'model_score', atLeast: 0 }, action: 'hold', mode: 'live' },
     { id: 'told', fires: { feature: 'account_frauds_28d', above: 0 }, action: 'alert', mode: 'shadow' },
   ].map((rule) => ({
     ...rule,
@@ -36,6 +38,15 @@ const RULEBOOK = JSON.stringify({
     author: 'ann',
     approvedBy: 'ben',
   })),
+  model: {
+    format: 1,
+    name: 'second',
+    version: '1',
+    training: {},
+    features: ['terminal_count_1d'],
+    base: -5,
+    trees: [`0,${HELD_BY_MODEL - 1},1,2,0 v-1 0,${HELD_BY_MODEL},3,4,0 v5 v-1`],
+  },
 })
 
 /** How often it is looked whether the proposal is stored. */
