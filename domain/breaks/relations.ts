@@ -11,7 +11,9 @@ export class Relations {
   readonly #byReference = new Map<string, MatchItem[]>()
 
   add(item: MatchItem): void {
-    for (const key of keysOf(item)) {
+    for (const field of FIELDS) {
+      const key = keyOf(item, field)
+      if (key === null) continue
       const items = this.#byReference.get(key)
       if (items === undefined) this.#byReference.set(key, [item])
       else items.push(item)
@@ -21,13 +23,23 @@ export class Relations {
   /** Others that share a reference with an item, each once, in the order in which they were added. */
   of(item: MatchItem): MatchItem[] {
     const found = new Set<MatchItem>()
-    for (const key of keysOf(item)) {
-      const items = this.#byReference.get(key) ?? []
-      if (items.length <= SHARED_MAX) for (const other of items) if (other.id !== item.id) found.add(other)
-    }
+    this.each(item, (other) => found.add(other))
     return [...found]
+  }
+
+  /** Shows others that share a reference with an item, those that share several more than once. */
+  each(item: MatchItem, see: (other: MatchItem) => void): void {
+    for (const field of FIELDS) {
+      const key = keyOf(item, field)
+      if (key === null) continue
+      const items = this.#byReference.get(key)
+      if (items === undefined || items.length > SHARED_MAX) continue
+      for (const other of items) if (other.id !== item.id) see(other)
+    }
   }
 }
 
-const keysOf = ({ references }: MatchItem): string[] =>
-  FIELDS.flatMap((field) => (references[field] === null ? [] : [`${field}:${references[field]}`]))
+const keyOf = ({ references }: MatchItem, field: (typeof FIELDS)[number]): string | null => {
+  const reference = references[field]
+  return reference === null ? null : `${field}:${reference}`
+}

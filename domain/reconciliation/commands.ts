@@ -29,14 +29,15 @@ export type CommandRefusal =
 
 const IDS_MAX = 1_000
 
-/** A zero character or half a character pair, as JSON writes them: no database keeps such text. */
-const UNSTORABLE = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/i
-
-/** Whether a value's texts can be stored. */
-export const isStorable = (value: unknown): boolean =>
-  !UNSTORABLE.test(
-    JSON.stringify(value, (_key, part: unknown) => (typeof part === 'bigint' ? part.toString() : part)),
-  )
+/** Whether a value's texts can be stored: no database keeps a zero character or half a character pair. */
+export function isStorable(value: unknown): boolean {
+  if (typeof value === 'string') return value.isWellFormed() && !value.includes('\u0000')
+  if (typeof value !== 'object' || value === null) return true
+  for (const key in value) {
+    if (!isStorable(key) || !isStorable((value as Record<string, unknown>)[key])) return false
+  }
+  return true
+}
 
 /** Reads the JSON of a break command; null where it is none. */
 export function parseBreakCommand(kind: string, body: string, actor: string): BreakCommand | null {

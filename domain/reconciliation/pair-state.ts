@@ -228,7 +228,8 @@ export class PairState {
       for (const id of this.#deferred) this.#touched.add(id)
       this.#deferred.clear()
     }
-    for (const id of [...this.#touched].sort()) {
+    const looked = [...this.#touched].filter((id) => this.#isOfInterest(id)).sort()
+    for (const id of looked) {
       if (isBehind && !this.#breaks.has(id)) this.#deferred.add(id)
       else this.#observe(id, nowMs)
     }
@@ -263,7 +264,7 @@ export class PairState {
     const found = this.#matcher.find(id)
     if (found === null) return
     this.#touched.add(id)
-    for (const other of this.#relations.of(found.item)) this.#touched.add(other.id)
+    this.#relations.each(found.item, (other) => this.#touched.add(other.id))
   }
 
   /** @returns whether it is a new one */
@@ -285,12 +286,17 @@ export class PairState {
     }
   }
 
+  /** By far the most are not: matched at once, and never a break. */
+  #isOfInterest(id: string): boolean {
+    if (this.#breaks.has(id)) return true
+    const found = this.#matcher.find(id)
+    return found !== null && found.match === null && !found.isTaken
+  }
+
   #observe(id: string, nowMs: number): void {
     const found = this.#matcher.find(id)
     if (found === null) return
     const state = this.#breaks.get(id) ?? null
-    // By far the most: matched at once, and never a break.
-    if (state === null && (found.match !== null || found.isTaken)) return
     if (found.isTaken) {
       const ending = { by: 'cleared', why: 'resolved through another break' } as const
       this.#record(id, observeBreak(state, { ending }, nowMs))

@@ -11,6 +11,10 @@ export interface StoredMatch {
   readonly bank: readonly string[]
   readonly differenceMinor: bigint
   readonly because: string
+  /** What its bank side says: the amount is a sum, minor units. */
+  readonly account: string
+  readonly currency: string
+  readonly amountMinor: bigint
 }
 
 const idOf = (pass: string, ledger: readonly string[], bank: readonly string[]): string =>
@@ -35,5 +39,8 @@ function store({ pass, score, ledger, bank, differenceMinor, because }: Match): 
   const ledgerIds = ledger.map(({ id }) => id)
   const bankIds = bank.map(({ id }) => id)
   const id = idOf(pass, ledgerIds, bankIds)
-  return { id, pass, score, ledger: ledgerIds, bank: bankIds, differenceMinor, because }
+  const { account, currency } = bank[0]!
+  const amountMinor = bank.reduce((sum, item) => sum + item.amountMinor, 0n)
+  const ids = { ledger: ledgerIds, bank: bankIds }
+  return { id, pass, score, ...ids, differenceMinor, because, account, currency, amountMinor }
 }

@@ -11,6 +11,8 @@ export interface EnginePoolOptions {
   readonly connectionsMax: number
   /** A statement that takes longer is ended. */
   readonly statementTimeoutMs?: number
+  /** Whether a connection takes a statement before the one before is answered; without it they wait here. */
+  readonly pipeline?: boolean
 }
 
 const INT8_OID = 20
@@ -36,6 +38,7 @@ export const makeEnginePool = (postgres: PostgresConfiguration, options: EngineP
     statement_timeout: statementTimeoutMs,
     query_timeout: statementTimeoutMs + ANSWER_MARGIN_MS,
     keepAlive: true,
+    pipeline: options.pipeline ?? false,
     types,
   })
   // A connection that breaks is replaced, and whoever uses it gets the error from the next statement; without a listener it would end

@@ -3,7 +3,7 @@ import { IncidentError, OperatingError } from '#platform/errors.ts'
 import type { KafkaAdmin } from '#platform/kafka/admin.ts'
 import type { IngestRecord } from '#platform/kafka/ingest-record.ts'
 import type { RangeReader } from '#platform/kafka/range-reader.ts'
-import type { TopicPosition } from '#platform/postgres/reconciliation/store.ts'
+import type { TopicPosition } from '#platform/postgres/reconciliation/commit.ts'
 import type { AvroDecoder } from '#platform/schema-registry/serde.ts'
 import { writerIdOf } from '#platform/schema-registry/serde.ts'
 
@@ -35,8 +35,17 @@ export interface InputTopicOptions<T> {
 const isJson = ({ headers }: IngestRecord): boolean =>
   headers?.['content-type']?.toString().split(';')[0] === 'application/json'
 
+/** A reading that can go on: where it stands, and the log's end when it began. */
+interface Going {
+  readonly chunks: AsyncGenerator<IngestRecord[]>
+  readonly partition: number
+  readonly start: bigint
+  readonly end: bigint
+}
+
 export class InputTopic<T> {
   readonly #options: InputTopicOptions<T>
+  #going: Going | null = null
 
   constructor(options: InputTopicOptions<T>) {
     this.#options = options
@@ -48,6 +57,32 @@ export class InputTopic<T> {
    * @throws IncidentError `reconciliation_records_gone` where retention has passed the position; UnreachableError, OperatingError
    */
   async read(partition: number, from: bigint | null, recordsMax: number): Promise<InputPortion<T>> {
+    const { topic } = this.#options
+    // Whoever reads on where it has stopped gets what was fetched meanwhile.
+    const known = this.#going
+    this.#going = null
+    const isKnown = known !== null && known.partition === partition && known.start === from
+    let going = isKnown ? known : await this.#begin(partition, from)
+    const records: InputRecord<T>[] = []
+    let next = going.start
+    while (records.length < recordsMax) {
+      const chunk = await going.chunks.next()
+      if (chunk.done === true) {
+        // Behind the last record there may be markers only; or more has come since.
+        next = going.end
+        const later = await this.#begin(partition, next)
+        if (later.end === next) break
+        going = later
+        continue
+      }
+      records.push(...(await this.#decode(topic, chunk.value)))
+      next = chunk.value.at(-1)!.offset + 1n
+    }
+    if (next < going.end) this.#going = { ...going, start: next }
+    return { records, position: next === from ? null : { topic, partition, from, next } }
+  }
+
+  async #begin(partition: number, from: bigint | null): Promise<Going> {
     const { topic, topicPrefix, admin, ranges } = this.#options
     const name = `${topicPrefix}${topic}`
     const range = (await admin.ranges(name)).find((entry) => entry.partition === partition)
@@ -59,16 +94,7 @@ export class InputTopic<T> {
         `${name}:${partition} is read up to ${start}, but the log has ${range.start} to ${end}`,
       )
     }
-    const records: InputRecord<T>[] = []
-    let next = start
-    for await (const chunk of ranges.read(name, partition, start, end)) {
-      records.push(...(await this.#decode(topic, chunk)))
-      next = chunk.at(-1)!.offset + 1n
-      if (records.length >= recordsMax) break
-    }
-    // Behind the last record there may be markers only.
-    if (records.length < recordsMax) next = end
-    return { records, position: next === from ? null : { topic, partition, from, next } }
+    return { chunks: ranges.read(name, partition, start, end), partition, start, end }
   }
 
   async #decode(topic: string, chunk: readonly IngestRecord[]): Promise<InputRecord<T>[]> {

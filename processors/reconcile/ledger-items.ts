@@ -12,8 +12,8 @@ const DAY_MS = 86_400_000
 export function itemsOfPosting(posting: LedgerPosting, accounts: ReadonlySet<string>): MatchItem[] {
   const { debit, credit } = posting
   return [
-    ...(accounts.has(debit) ? [itemOf(posting, debit, 0)] : []),
-    ...(accounts.has(credit) ? [itemOf(posting, credit, 1)] : []),
+    ...(debit !== null && accounts.has(debit) ? [itemOf(posting, debit, 0)] : []),
+    ...(credit !== null && accounts.has(credit) ? [itemOf(posting, credit, 1)] : []),
   ]
 }
 
@@ -40,7 +40,7 @@ function itemOf(posting: LedgerPosting, account: string, side: 0 | 1): MatchItem
     // The other account of the ledger is not the other party's at its bank.
     counterpartyAccount: null,
     remittance: null,
-    isReturn: posting.kind === 'reverse',
+    isReturn: posting.isReversal,
     provenance: `entry ${entry} of ${posting.source === '' ? '' : `${posting.source}/`}${posting.transactionId}, ${topic}:${partition}:${offset}`,
   }
 }

@@ -11,7 +11,7 @@ import { BatchingProducer } from '#platform/kafka/producer.ts'
 import type { RangeReader } from '#platform/kafka/range-reader.ts'
 import { tailOf } from '#platform/kafka/topic-tail.ts'
 import type { Logger } from '#platform/observability/logger.ts'
-import type { EnginePool } from '#platform/postgres/engine-pool.ts'
+import { type EnginePool, makeEnginePool } from '#platform/postgres/engine-pool.ts'
 import { Lease } from '#platform/postgres/lease.ts'
 import { readLedgerPostings } from '#platform/postgres/reconciliation/ledger-postings.ts'
 import type { BatchStore } from '#platform/postgres/batch-store.ts'
@@ -30,6 +30,8 @@ import { ResultsPublisher } from './results-publisher.ts'
 import { WriteOffs } from './write-offs.ts'
 
 const LEASE_MS = 10_000
+/** One writes, one reads, one for the lease. */
+const CONNECTIONS_MAX = 3
 
 export interface OpenReconcilerOptions {
   readonly configuration: Configuration
@@ -74,7 +76,14 @@ export function openReconciler(options: OpenReconcilerOptions): OpenedReconciler
 }
 
 function reconcilerOf(options: OpenReconcilerOptions): Reconciler {
-  const { configuration, admin, ranges, pool, registry, logger } = options
+  const { configuration, admin, ranges, registry, logger } = options
+  // Of its own, so that a portion is written while the next one is read.
+  const pool = makeEnginePool(configuration.postgres, {
+    applicationName: 'tallystream reconciler',
+    connectionsMax: CONNECTIONS_MAX,
+    pipeline: true,
+  })
+  options.onClose(() => pool.end())
   const { topicPrefix, clusterId } = configuration.ledger
   const inputOf = <T>(
     topic: 'statements' | 'reconciliationCommands',

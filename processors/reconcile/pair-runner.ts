@@ -16,12 +16,8 @@ import { isDispute } from '#domain/reconciliation/hands.ts'
 import type { StoredMatch } from '#domain/reconciliation/stored-match.ts'
 import type { StatementValue } from '#domain/statements/record.ts'
 import type { LedgerPosting } from '#platform/postgres/reconciliation/ledger-postings.ts'
-import type {
-  LoadedPair,
-  PairCommit,
-  PairRow,
-  RefusedRecord,
-} from '#platform/postgres/reconciliation/store.ts'
+import type { PairCommit, RefusedRecord } from '#platform/postgres/reconciliation/commit.ts'
+import type { LoadedPair, PairRow } from '#platform/postgres/reconciliation/store.ts'
 import type { InputPortion } from './input-topic.ts'
 import { itemsOfPosting } from './ledger-items.ts'
 import { takeRecord } from './statement-records.ts'
@@ -89,6 +85,20 @@ interface Loaded {
   readonly sent: Set<string>
   /** Matches that follow from what is stored but aren't, and the other way round: after a change of settings. */
   owed: { matched: readonly StoredMatch[]; unmatched: readonly StoredMatch[] } | null
+  /** What is being read while the portion before is committed. */
+  ahead: Promise<Inputs> | null
+  /** The portion before, while it is being committed: whether it was written. */
+  committing: Promise<boolean> | null
+}
+
+/** What came on both sides and from people. */
+interface Inputs {
+  readonly head: { readonly sequence: bigint; readonly tickMs: number }
+  /** The last batch of the ledger that it has. */
+  readonly upTo: bigint
+  readonly statements: InputPortion<StatementValue>
+  readonly commands: InputPortion<CommandValue>
+  readonly postings: readonly LedgerPosting[]
 }
 
 interface Portion {
@@ -109,25 +119,32 @@ export class PairRunner {
   }
 
   /**
-   * Takes in a portion of what came.
+   * Takes in portions of what came, as long as there are some and it may go on. While one is committed the next one is read and decided
+   * on what is in memory; it is written only after that one was.
    * @returns whether there may be more
-   * @throws IncidentError, OperatingError: nothing was written then
+   * @throws IncidentError, OperatingError: from some portion on nothing was written then
    */
-  async step(row: PairRow): Promise<boolean> {
+  async work(row: PairRow, mayGoOn: () => Promise<boolean>): Promise<boolean> {
     if (this.#loaded?.version !== row.version) this.#loaded = await this.#load(row)
     const loaded = this.#loaded
     try {
       await this.#sendWriteOffs(loaded)
-      const isWritten = await this.#take(loaded)
-      if (isWritten === true) await this.#sendWriteOffs(loaded)
-      this.#showFigures(loaded, isWritten === null)
-      if (isWritten === null) return false
-      if (!isWritten) this.#loaded = null
-      return true
+      let isMore: boolean
+      do isMore = await this.#take(loaded)
+      while (isMore && (await mayGoOn()))
+      if (!(await isCommitted(loaded))) return this.#lost()
+      this.#showFigures(loaded, !isMore)
+      return isMore
     } catch (error) {
-      this.#loaded = null
+      this.#lost()
       throw error
     }
+  }
+
+  /** Somebody else was first, or it isn't known what is stored: the state is built again. @returns true: there may be more */
+  #lost(): true {
+    this.#loaded = null
+    return true
   }
 
   /** Never much later than what changed, and not for each of many portions. */
@@ -169,6 +186,8 @@ export class PairRunner {
       day: -1,
       sent: new Set(),
       owed: isOwed ? { matched, unmatched } : null,
+      ahead: null,
+      committing: null,
     }
   }
 
@@ -180,58 +199,88 @@ export class PairRunner {
     for (const { writeOff } of fresh) sent.add(writeOff.transactionId)
   }
 
-  /** @returns whether it was written; null = nothing came */
-  async #take(loaded: Loaded): Promise<boolean | null> {
+  async #read({ ledgerSequence, batches, accounts, statements, commands }: Loaded): Promise<Inputs> {
     const { store, readPostings, readStatements, readCommands } = this.#options
+    const readLedger = async () => {
+      const head = await store.head()
+      const upTo = smaller(head.sequence, ledgerSequence + batches)
+      const range = { after: ledgerSequence, upTo }
+      return { head, upTo, postings: upTo > ledgerSequence ? await readPostings(range, [...accounts]) : [] }
+    }
+    const [ledger, lines, orders] = await Promise.all([
+      readLedger(),
+      readStatements(statements, RECORDS_MAX),
+      readCommands(commands, RECORDS_MAX),
+    ])
+    return { ...ledger, statements: lines, commands: orders }
+  }
+
+  /** @returns whether there may be more */
+  async #take(loaded: Loaded): Promise<boolean> {
     const { pair } = loaded.row
-    const head = await store.head()
-    const farthest = loaded.ledgerSequence + loaded.batches
-    const upTo = smaller(head.sequence, farthest)
-    const statements = await readStatements(loaded.statements, RECORDS_MAX)
-    const commands = await readCommands(loaded.commands, RECORDS_MAX)
-    const postings =
-      upTo > loaded.ledgerSequence
-        ? await readPostings({ after: loaded.ledgerSequence, upTo }, [...loaded.accounts])
-        : []
+    const reading = loaded.ahead ?? this.#read(loaded)
+    loaded.ahead = null
+    const inputs = await reading
+    const { head, upTo, statements, commands, postings } = inputs
     loaded.batches = nextBatches(loaded.batches, postings.length)
     const positions = [statements.position, commands.position].filter((position) => position !== null)
     const day = Math.floor(head.tickMs / DAY_MS)
     const isIdle = positions.length === 0 && upTo <= loaded.ledgerSequence && day === loaded.day
-    if (isIdle && loaded.owed === null && !loaded.state.isDeferring) return null
+    if (isIdle && loaded.owed === null && !loaded.state.isDeferring) return false
     loaded.behind = upTo < head.sequence || statements.records.length >= RECORDS_MAX ? loaded.behind + 1 : 0
-    const isBehind = loaded.behind > 0 && loaded.behind < BEHIND_MAX
-    const portion = this.#portionOf(loaded, statements, commands)
-    for (const posting of postings) portion.items.push(...itemsOfPosting(posting, loaded.accounts))
-    const pending = loaded.state.writeOffs()
-    if (pending.length > 0) {
-      portion.postings.push(...(await this.#options.writeOffs.outcomes(pending, upTo, loaded.accounts)))
-    }
-    const delta = withOwed(loaded.state.apply({ ...portion, isBehind, nowMs: head.tickMs }), loaded.owed)
-    if (positions.length === 0 && isEmpty(delta)) {
-      // Every tick is a batch of the ledger: those without anything for us are passed over without a commit.
-      loaded.ledgerSequence = upTo
-      loaded.day = day
-      return upTo < head.sequence ? true : null
-    }
-    const isWritten = await store.commit({
-      pair,
-      version: loaded.version,
-      ledgerSequence: upTo,
-      recordedMs: head.tickMs,
-      positions,
-      refused: portion.refused,
-      delta,
-      breaks: breaksOf(loaded.state, delta),
-    })
-    if (!isWritten) return false
-    loaded.version += 1n
+    const delta = await this.#decide(loaded, inputs)
+    loaded.day = day
     loaded.ledgerSequence = upTo
+    // Every tick is a batch of the ledger: those without anything for us are passed over without a commit.
+    if (positions.length === 0 && isEmpty(delta.delta)) return upTo < head.sequence
     loaded.statements = statements.position?.next ?? loaded.statements
     loaded.commands = commands.position?.next ?? loaded.commands
-    loaded.day = day
     loaded.owed = null
-    this.#options.onCommit(pair, delta)
-    return true
+    await this.#commit(loaded, { pair, recordedMs: head.tickMs, positions, ...delta })
+    return this.#loaded !== null
+  }
+
+  /** What follows from a portion. */
+  async #decide(
+    loaded: Loaded,
+    { head, upTo, statements, commands, postings }: Inputs,
+  ): Promise<Pick<PairCommit, 'delta' | 'refused' | 'breaks'>> {
+    const { state, accounts, owed } = loaded
+    const portion = this.#portionOf(loaded, statements, commands)
+    for (const posting of postings) portion.items.push(...itemsOfPosting(posting, accounts))
+    const pending = state.writeOffs()
+    if (pending.length > 0) {
+      portion.postings.push(...(await this.#options.writeOffs.outcomes(pending, upTo, accounts)))
+    }
+    const isBehind = loaded.behind > 0 && loaded.behind < BEHIND_MAX
+    const delta = withOwed(state.apply({ ...portion, isBehind, nowMs: head.tickMs }), owed)
+    return { delta, refused: portion.refused, breaks: breaksOf(state, delta) }
+  }
+
+  /** Begins to write a portion, once the one before was written, and to read the next one. */
+  async #commit(loaded: Loaded, portion: Omit<PairCommit, 'version' | 'ledgerSequence'>): Promise<void> {
+    if (!(await isCommitted(loaded))) {
+      this.#lost()
+      return
+    }
+    const { version, ledgerSequence } = loaded
+    loaded.version += 1n
+    loaded.committing = this.#options.store
+      .commit({ ...portion, version, ledgerSequence })
+      .then((isWritten) => {
+        if (isWritten) this.#options.onCommit(portion.pair, portion.delta)
+        return isWritten
+      })
+    if (loaded.behind > 0) loaded.ahead = this.#read(loaded)
+    // Whoever awaits them hears of failures; nobody may ever do.
+    loaded.committing.catch(() => undefined)
+    loaded.ahead?.catch(() => undefined)
+    this.#showFigures(loaded, false)
+    const { state, sent } = loaded
+    if (state.writeOffs().every(({ writeOff }) => sent.has(writeOff.transactionId))) return
+    // Only what is committed may leave.
+    if (await isCommitted(loaded)) await this.#sendWriteOffs(loaded)
+    else this.#lost()
   }
 
   #portionOf(
@@ -261,6 +310,13 @@ export class PairRunner {
     }
     return portion
   }
+}
+
+/** Whether the portion before was written; true where none is on its way. @throws as ReconciliationStore.commit */
+async function isCommitted(loaded: Loaded): Promise<boolean> {
+  const { committing } = loaded
+  loaded.committing = null
+  return (await committing) ?? true
 }
 
 /** Fewer where they brought too many entries, more where they brought few: most batches have none of the pair's accounts. */

@@ -10,6 +10,9 @@ import type { StatementValue } from '#domain/statements/record.ts'
 import { accountChange, transactionCommand } from '#domain/transactions/testing/fixtures.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
 import { RangeReader } from '#platform/kafka/range-reader.ts'
+import { makeEnginePool } from '#platform/postgres/engine-pool.ts'
+import { makePool } from '#platform/postgres/pool.ts'
+import { readItemStory } from '#platform/postgres/reconciliation/queries.ts'
 import type { ResultValue } from '#platform/postgres/reconciliation/results.ts'
 import { ReconciliationStore } from '#platform/postgres/reconciliation/store.ts'
 import { encoderOf } from '#platform/schema-registry/contracts.ts'
@@ -244,7 +247,12 @@ describe('reconciliation', () => {
   })
 
   it('two at once: one writes', async () => {
-    const store = new ReconciliationStore(fixture.ledger.pool, configuration.ledger.clusterId)
+    const pool = makeEnginePool(configuration.postgres, {
+      applicationName: 'tests',
+      connectionsMax: 2,
+      pipeline: true,
+    })
+    const store = new ReconciliationStore(pool, configuration.ledger.clusterId)
     await fixture.stop()
     const [row] = await store.pairs()
     const nothing = {
@@ -264,6 +272,13 @@ describe('reconciliation', () => {
     await expect(
       store.commit({ ...commit, version: row!.version + 1n, positions: [moved] }),
     ).rejects.toMatchObject({ code: 'reconciliation_position_moved' })
+    const ended = { ...matchOfNothing, id: 'never made' }
+    await expect(
+      store.commit({ ...commit, version: row!.version + 1n, delta: { ...nothing, unmatched: [ended] } }),
+    ).rejects.toMatchObject({ code: 'reconciliation_state_differs' })
+    // Nothing of them stayed.
+    expect((await store.pairs()).map(({ version }) => version)).toEqual([row!.version + 1n])
+    await pool.end()
   })
 
   it('a change of settings takes back what no longer follows', async () => {
@@ -318,7 +333,32 @@ describe('reconciliation', () => {
       expect.objectContaining({ actor: 'bob', currency: 'EUR', side: 'bank', amount: 999n }),
     )
   })
+
+  it('a match of several is found by each of its items', async () => {
+    await fixture.stop()
+    await fixture.start(['processor', 'ticker', 'reconciler'])
+    const entries = ['first', 'second'].map((id, at) => post(`several-${id}`, 4_000n + BigInt(at), 'E2E-S'))
+    await fixture.applied(await fixture.publishValues('transactions', entries))
+    await importStatement(77, [['80,01', 'E2E-S']])
+    const SEVERAL = `select ledger_ids || bank_ids as ids, amount::text, currency, account from recon_matches
+      where ended_version is null and cardinality(ledger_ids) = 2`
+    await expectRows(`select amount, currency, account from (${SEVERAL}) as s`, [
+      { amount: '8001', currency: 'EUR', account: 'nostro' },
+    ])
+    const [match] = await fixture.ledger.rows(SEVERAL)
+    const pool = makePool({ ...configuration.postgres, applicationName: 'tests', connectionsMax: 1 })
+    for (const id of (match as { ids: string[] }).ids) {
+      const { matches } = await readItemStory(pool, 'bank', id)
+      expect(matches.map(({ ledger, bank }) => [ledger.length, bank.length])).toContainEqual([2, 1])
+    }
+    await pool.close()
+  })
 })
+
+const matchOfNothing = {
+  ...{ pass: 'amount:date', score: 900, ledger: ['a'], bank: ['b'], because: 'none' },
+  ...{ account: 'nostro', currency: 'EUR', amountMinor: 1n, differenceMinor: 0n },
+}
 
 const byId = (left: unknown, right: unknown) =>
   (left as { id: string }).id < (right as { id: string }).id ? -1 : 1

@@ -84,23 +84,26 @@ export class Reconciler {
     return isMore
   }
 
-  async #work(runner: PairRunner, row: Parameters<PairRunner['step']>[0]): Promise<boolean> {
-    let { version } = row
-    for (let portions = 0; portions < PORTIONS_MAX; portions += 1) {
-      if (this.#stopping.signal.aborted || !(await this.#options.lease.take())) return false
-      try {
-        if (!(await runner.step({ ...row, version }))) return false
-      } catch (error) {
-        if (!(error instanceof IncidentError)) throw error
-        this.#stopped.add(row.pair)
-        this.#options.onIncident(error)
-        return false
-      }
-      const now = (await this.#options.store.pairs()).find(({ pair }) => pair === row.pair)
-      if (now === undefined) return false
-      version = now.version
+  async #work(runner: PairRunner, row: Parameters<PairRunner['work']>[0]): Promise<boolean> {
+    const { leaseRenewMs, lease, onIncident } = this.#options
+    let portions = 0
+    let takenMs = performance.now()
+    const mayGoOn = async () => {
+      portions += 1
+      if (this.#stopping.signal.aborted || portions >= PORTIONS_MAX) return false
+      if (performance.now() - takenMs < leaseRenewMs) return true
+      takenMs = performance.now()
+      return await lease.take()
     }
-    return true
+    if (this.#stopping.signal.aborted || !(await lease.take())) return false
+    try {
+      return await runner.work(row, mayGoOn)
+    } catch (error) {
+      if (!(error instanceof IncidentError)) throw error
+      this.#stopped.add(row.pair)
+      onIncident(error)
+      return false
+    }
   }
 
   /** New pairs and new settings, before anything else. */

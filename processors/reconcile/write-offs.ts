@@ -14,7 +14,7 @@ import { itemsOfPosting } from './ledger-items.ts'
 export interface WriteOffsOptions {
   /** Resolves once the brokers have them. @throws OperatingError */
   readonly publish: (commands: readonly TransactionCommand[]) => Promise<void>
-  /** Postings of some batches on accounts of the pair. */
+  /** Postings of some batches on some accounts. */
   readonly readPostings: (
     range: { readonly after: bigint; readonly upTo: bigint },
     accounts: readonly string[],
@@ -73,7 +73,8 @@ export class WriteOffs {
     sequence: bigint,
     accounts: ReadonlySet<string>,
   ): Promise<string[]> {
-    const postings = await this.#options.readPostings({ after: sequence - 1n, upTo: sequence }, [...accounts])
+    const range = { after: sequence - 1n, upTo: sequence }
+    const postings = await this.#options.readPostings(range, [...new Set([...accounts, debit, credit])])
     return postings
       .filter((posting) => posting.source === WRITE_OFF_SOURCE && posting.transactionId === transactionId)
       .filter((posting) => posting.debit === debit && posting.credit === credit)

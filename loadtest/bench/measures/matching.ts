@@ -11,6 +11,9 @@ import { OperatingError } from '#platform/errors.ts'
 import type { StatementValue } from '#domain/statements/record.ts'
 import type { BenchLedger, Lab } from '../lab.ts'
 import type { Measurement } from '../measure.ts'
+import { processFigures } from '../engine-figures.ts'
+import { significant } from '../statistics.ts'
+import { resetStatements, statementTimes } from '../statement-times.ts'
 import { CURRENCY_NUMERIC, openBareAccounts } from './bare-ledger.ts'
 
 const PAIR = 'bench'
@@ -46,6 +49,7 @@ export const measureMatching = (lab: Lab): Promise<Measurement> =>
     await writeEntries(ledger, count, nowMs)
     const lines = await publishLines(ledger, count, nowMs, lab)
     lab.progress(`${count} entries, ${lines} lines: matching`)
+    const hasStatements = await resetStatements(ledger)
     const engine = ledger.engines.start({ roles: 'reconciler' })
     const seconds = await untilMatched(ledger, {
       sequence: BigInt(Math.ceil(count / BATCH)),
@@ -53,11 +57,19 @@ export const measureMatching = (lab: Lab): Promise<Measurement> =>
       missing: count - lines,
       lab,
     })
+    const { cpuSeconds } = processFigures(engine.pid)
     const peakMib = await peakMemoryMib(engine.pid)
+    const items = count + lines
+    const statements = hasStatements ? await statementTimes(ledger, items) : null
     await expectMatches(ledger, { count, lines })
     return {
-      value: (count + lines) / seconds,
-      details: { entries: count, lines, seconds, peak_mib: peakMib },
+      value: items / seconds,
+      details: {
+        ...{ entries: count, lines, seconds, peak_mib: peakMib },
+        // With its start, which takes about two seconds: what counts where other work shares the cores.
+        engine_cpu_us_per_item: cpuSeconds === null ? null : significant((cpuSeconds * 1e6) / items, 3),
+        statements_us_per_item: statements,
+      },
     }
   })
 

@@ -95,7 +95,8 @@ const MATCHES = `select id, pass, score, because, difference, ended_version is n
     from recon_items i where i.pair = m.pair and i.id = any(m.ledger_ids)) as ledger,
   (select jsonb_agg(jsonb_build_object('id', i.id, 'provenance', i.item->>'provenance') order by i.id)
     from recon_items i where i.pair = m.pair and i.id = any(m.bank_ids)) as bank
-from recon_matches m where pair = $1 and ($2 = any(ledger_ids) or $2 = any(bank_ids)) order by version`
+from recon_matches m where pair = $1 and (ledger_ids[1] = $2 or bank_ids[1] = $2
+  or (cardinality(ledger_ids) + cardinality(bank_ids) > 2 and ledger_ids || bank_ids @> array[$2])) order by version`
 
 /** All about an item or a break: both sides of its matches with where they came from, and what happened to its break. */
 export async function readItemStory(pool: ReadPool, pair: string, id: string): Promise<ItemStory> {

@@ -37,26 +37,24 @@ export interface ResultValue {
 // Of a match: what its bank side says. Of a break: its row, whose item never changes.
 const READ = `with stretch as (select * from recon_results where sequence > $1 order by sequence limit $2)
 select s.sequence, (row_number() over (partition by s.sequence order by r.place, r.at) - 1)::integer as index, s.pair, r.type, r.id,
-  s.recorded_ms as "recordedAt", coalesce(b.account, i.account) as account, coalesce(b.currency, i.currency) as currency,
-  coalesce(b.amount, i.amount) as amount, b.side, r.pass, r.score, r.difference, r.because,
+  s.recorded_ms as "recordedAt", coalesce(b.account, r.account) as account, coalesce(b.currency, r.currency) as currency,
+  coalesce(b.amount, r.amount) as amount, b.side, r.pass, r.score, r.difference, r.because,
   coalesce(r.ledger_ids, '{}') as ledger, coalesce(r.bank_ids, '{}') as bank, r.event->>'type' as event, r.event->>'kind' as kind,
   r.event->>'severity' as severity, coalesce(r.event->>'actor', r.event->>'checker', r.event->'ending'->>'checker') as actor,
   r.event::text as detail
 from stretch s cross join lateral (
   select 0 as place, row_number() over (order by m.id) as at, 'unmatched' as type, m.id, m.pass, m.score, m.difference, m.because,
-    m.ledger_ids, m.bank_ids, null::jsonb as event
+    m.ledger_ids, m.bank_ids, m.account, m.currency, m.amount, null::jsonb as event
   from recon_matches m where m.pair = s.pair and m.ended_version = s.version
   union all
-  select 1, row_number() over (order by m.id), 'matched', m.id, m.pass, m.score, m.difference, m.because, m.ledger_ids, m.bank_ids, null
+  select 1, row_number() over (order by m.id), 'matched', m.id, m.pass, m.score, m.difference, m.because, m.ledger_ids, m.bank_ids,
+    m.account, m.currency, m.amount, null
   from recon_matches m where m.pair = s.pair and m.version = s.version
   union all
-  select 2, e.index, 'break', e.break_id, null, null, null, null, null, null, e.event
+  select 2, e.index, 'break', e.break_id, null, null, null, null, null, null, null, null, null, e.event
   from recon_break_events e where e.pair = s.pair and e.version = s.version
   order by place, at offset s.first limit ${RESULTS_PART}) r
 left join recon_breaks b on r.place = 2 and b.pair = s.pair and b.break_id = r.id
-left join lateral (
-  select min(i.item->>'account') as account, min(i.item->>'currency') as currency, sum((i.item->>'amountMinor')::bigint)::bigint as amount
-  from recon_items i where r.place < 2 and i.pair = s.pair and i.id = any(r.bank_ids)) i on true
 order by s.sequence, index`
 
 export class ResultsStore {

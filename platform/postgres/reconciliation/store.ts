@@ -3,54 +3,28 @@
  * the pair's row, whose version must be the expected one: of two that work on a pair one writes, the other finds out.
  */
 import type pg from 'pg'
-import type { BreakEvent, BreakState } from '#domain/breaks/break-life.ts'
-import { dayOf, type MatchItem } from '#domain/matching/item.ts'
-import type { PairDelta, PairStatement } from '#domain/reconciliation/pair-state.ts'
+import type { BreakEvent } from '#domain/breaks/break-life.ts'
+import type { MatchItem } from '#domain/matching/item.ts'
+import type { PairStatement } from '#domain/reconciliation/pair-state.ts'
 import type { StoredMatch } from '#domain/reconciliation/stored-match.ts'
-import { IncidentError, OperatingError } from '#platform/errors.ts'
+import { OperatingError } from '#platform/errors.ts'
 import { asOperatingError } from '#platform/postgres/postgres-errors.ts'
 import { inTransaction } from '#platform/postgres/transaction.ts'
-import { RESULTS_PART } from './results.ts'
-import { itemJson, itemOf, jsonOf, statementJson, statementOf } from './rows.ts'
+import {
+  commitPortion,
+  type PairCommit,
+  positionMoved,
+  type Send,
+  sendPosition,
+  type TopicPosition,
+} from './commit.ts'
+import { itemOf, statementOf } from './rows.ts'
 
 export interface PairRow {
   readonly pair: string
   readonly settings: string
   readonly version: bigint
   readonly ledgerSequence: bigint
-}
-
-export interface TopicPosition {
-  readonly topic: string
-  readonly partition: number
-  /** null = never read. */
-  readonly from: bigint | null
-  readonly next: bigint
-}
-
-export interface RefusedRecord {
-  readonly topic: string
-  readonly partition: number
-  readonly offset: bigint
-  readonly reason: string
-}
-
-export interface PairCommit {
-  readonly pair: string
-  /** The version that the pair must have. */
-  readonly version: bigint
-  readonly ledgerSequence: bigint
-  /** The ledger's time, ms since 1970. */
-  readonly recordedMs: number
-  readonly positions: readonly TopicPosition[]
-  readonly refused: readonly RefusedRecord[]
-  readonly delta: PairDelta
-  /** The breaks that the delta's events changed, as they are now, with their items (null for breaks of statements). */
-  readonly breaks: readonly {
-    readonly id: string
-    readonly state: BreakState
-    readonly item: MatchItem | null
-  }[]
 }
 
 export interface LoadedPair {
@@ -113,7 +87,10 @@ export class ReconciliationStore {
           outcomes.map(({ refusal }) => refusal),
         ],
       )
-      await this.#advance(query, '', positions)
+      const statements: (() => Promise<unknown>)[] = []
+      const send: Send = (_name, text, values = []) => statements.push(() => query(text, [...values]))
+      for (const position of positions) sendPosition(send, this.#clusterId, '', position)
+      for (const statement of statements) await statement()
     })
   }
 
@@ -135,7 +112,7 @@ export class ReconciliationStore {
       pair,
     ])
     const matches = await this.#query<MatchRow>(
-      `select id, pass, score, ledger_ids, bank_ids, difference, because from recon_matches
+      `select id, pass, score, ledger_ids, bank_ids, difference, because, account, currency, amount from recon_matches
        where pair = $1 and ended_version is null`,
       [pair],
     )
@@ -165,139 +142,18 @@ export class ReconciliationStore {
    * @throws IncidentError `reconciliation_position_moved` where a position isn't what was read from
    */
   async commit(commit: PairCommit): Promise<boolean> {
-    const { pair, delta } = commit
-    const version = commit.version + 1n
-    return await this.#transaction(async (query) => {
-      const rows = await query<{ version: bigint }>(
-        'select version from recon_pairs where pair = $1 for update',
-        [pair],
-      )
-      if (rows[0]?.version !== commit.version) return false
-      await query(
-        `insert into recon_items (pair, id, item, version)
-         select $1, id, item::jsonb, $4 from unnest($2::text[], $3::text[]) as i (id, item)`,
-        [pair, delta.items.map(({ id }) => id), delta.items.map(itemJson), version],
-      )
-      await query(
-        `insert into recon_statements (pair, key, statement, version)
-         select $1, key, statement::jsonb, $4 from unnest($2::text[], $3::text[]) as s (key, statement)`,
-        [pair, delta.statements.map(({ key }) => key), delta.statements.map(statementJson), version],
-      )
-      await this.#writeMatches(query, pair, version, delta)
-      await this.#writeBreaks(query, version, commit)
-      await query(
-        `insert into recon_commands (pair, id, refusal, version)
-         select $1, id, refusal, $4 from unnest($2::text[], $3::text[]) as c (id, refusal)`,
-        [pair, delta.commands.map(({ id }) => id), delta.commands.map(({ refusal }) => refusal), version],
-      )
-      await query(
-        `insert into recon_refused (pair, topic, partition, "offset", reason)
-         select $1, * from unnest($2::text[], $3::integer[], $4::bigint[], $5::text[])`,
-        [
-          pair,
-          commit.refused.map(({ topic }) => topic),
-          commit.refused.map(({ partition }) => partition),
-          commit.refused.map(({ offset }) => offset),
-          commit.refused.map(({ reason }) => reason),
-        ],
-      )
-      await this.#advance(query, pair, commit.positions)
-      await query('update recon_pairs set version = $2, ledger_sequence = $3 where pair = $1', [
-        pair,
-        version,
-        commit.ledgerSequence,
-      ])
-      await this.#number(query, commit)
-      return true
-    })
-  }
-
-  async #writeMatches(query: Query, pair: string, version: bigint, delta: PairDelta): Promise<void> {
-    const ended = await query(
-      `update recon_matches set ended_version = $3 where pair = $1 and id = any($2::text[]) and ended_version is null
-       returning 1`,
-      [pair, delta.unmatched.map(({ id }) => id), version],
-    )
-    if (ended.length !== delta.unmatched.length) {
-      throw new IncidentError(
-        'reconciliation_state_differs',
-        `pair ${pair}: ${delta.unmatched.length} matches end, but ${ended.length} of them stand`,
-      )
-    }
-    await query(
-      `insert into recon_matches (pair, id, version, pass, score, ledger_ids, bank_ids, difference, because)
-       select $1, m->>'id', $3, m->>'pass', (m->>'score')::integer,
-         array(select jsonb_array_elements_text(m->'ledger')), array(select jsonb_array_elements_text(m->'bank')),
-         (m->>'differenceMinor')::bigint, m->>'because'
-       from jsonb_array_elements($2::jsonb) as m`,
-      [pair, jsonOf(delta.matched), version],
-    )
-  }
-
-  async #writeBreaks(query: Query, version: bigint, { pair, delta, breaks }: PairCommit): Promise<void> {
-    await query(
-      `insert into recon_break_events (pair, version, index, break_id, event)
-       select $1, $2, ordinality - 1, id, event::jsonb from unnest($3::text[], $4::text[]) with ordinality as e (id, event)`,
-      [pair, version, delta.breaks.map(({ id }) => id), delta.breaks.map(({ event }) => jsonOf(event))],
-    )
-    const rows = breaks.map(({ id, state, item }) => ({
-      break_id: id,
-      status: state.status,
-      kind: state.kind,
-      owner: state.owner,
-      side: item?.side ?? null,
-      account: item?.account ?? null,
-      currency: item?.currency ?? null,
-      amount: item?.amountMinor ?? null,
-      day: item === null ? null : dayOf(item),
-      severity: state.severity,
-      opened_at_ms: state.openedAtMs,
-    }))
-    await query(
-      `insert into recon_breaks (pair, break_id, status, kind, owner, side, account, currency, amount, day, severity, opened_at_ms, version)
-       select $1, break_id, status, kind, owner, side, account, currency, amount, day, severity, opened_at_ms, $3
-       from jsonb_to_recordset($2::jsonb) as b (break_id text, status text, kind text, owner text, side text, account text,
-         currency text, amount bigint, day integer, severity text, opened_at_ms bigint)
-       on conflict (pair, break_id) do update set status = excluded.status, kind = excluded.kind, owner = excluded.owner,
-         severity = excluded.severity, version = excluded.version`,
-      [pair, jsonOf(rows), version],
-    )
-  }
-
-  /** Gives what is to be published its places. Last of all: whoever numbers holds the others up until it is committed. */
-  async #number(query: Query, { pair, version, recordedMs, delta }: PairCommit): Promise<void> {
-    const records = delta.unmatched.length + delta.matched.length + delta.breaks.length
-    if (records === 0) return
-    const parts = Math.ceil(records / RESULTS_PART)
-    await query(
-      `with head as (update recon_results_head set sequence = sequence + $4 returning sequence - $4 as before)
-       insert into recon_results (sequence, pair, version, first, recorded_ms)
-       select before + part, $1, $2, (part - 1) * $5, $3 from head, generate_series(1, $4::integer) as part`,
-      [pair, version + 1n, recordedMs, parts, RESULTS_PART],
-    )
-  }
-
-  /** A position that isn't where reading began means that somebody else has read on, or has set it. */
-  async #advance(query: Query, reader: string, positions: readonly TopicPosition[]): Promise<void> {
-    for (const { topic, partition, from, next } of positions) {
-      const key = [reader, this.#clusterId, topic, partition, next]
-      const rows =
-        from === null
-          ? await query(
-              'insert into recon_offsets values ($1, $2, $3, $4, $5) on conflict do nothing returning 1',
-              key,
-            )
-          : await query(
-              `update recon_offsets set next_offset = $5
-               where reader = $1 and cluster_id = $2 and topic = $3 and partition = $4 and next_offset = $6 returning 1`,
-              [...key, from],
-            )
-      if (rows.length !== 1) {
-        throw new IncidentError(
-          'reconciliation_position_moved',
-          `${topic}:${partition} of ${reader || 'the pairs'} was read from ${from ?? 'its beginning'}, but its position is another one`,
-        )
-      }
+    let client: pg.PoolClient | undefined
+    let isUsable = false
+    try {
+      client = await this.#pool.connect()
+      const isWritten = await commitPortion(client, this.#clusterId, commit)
+      isUsable = true
+      return isWritten
+    } catch (error) {
+      throw asOperatingError(error)
+    } finally {
+      // One that failed may still be in the transaction: it is ended, not given back.
+      client?.release(!isUsable)
     }
   }
 
@@ -309,10 +165,17 @@ export class ReconciliationStore {
     }
   }
 
-  #transaction<T>(work: (query: Query) => Promise<T>): Promise<T> {
-    return inTransaction(this.#pool, (client) =>
-      work(async (text, values = []) => (await client.query(text, values)).rows),
-    )
+  async #transaction<T>(work: (query: Query) => Promise<T>): Promise<T> {
+    try {
+      return await inTransaction(this.#pool, (client) =>
+        work(async (text, values = []) => (await client.query(text, values)).rows),
+      )
+    } catch (error) {
+      if (error instanceof OperatingError && error.code === 'compare_and_swap_failed') {
+        throw positionMoved('', error.message)
+      }
+      throw error
+    }
   }
 }
 
@@ -324,11 +187,15 @@ interface MatchRow {
   readonly bank_ids: string[]
   readonly difference: bigint
   readonly because: string
+  readonly account: string
+  readonly currency: string
+  readonly amount: bigint
 }
 
-const matchOf = ({ ledger_ids, bank_ids, difference, ...row }: MatchRow): StoredMatch => ({
+const matchOf = ({ ledger_ids, bank_ids, difference, amount, ...row }: MatchRow): StoredMatch => ({
   ...row,
   ledger: ledger_ids,
   bank: bank_ids,
   differenceMinor: difference,
+  amountMinor: amount,
 })
