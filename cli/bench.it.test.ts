@@ -39,6 +39,7 @@ test('a small run gives the whole object, keeps it, and removes its ledgers', {
   expect(result).toMatchObject({
     rounds: 1,
     left_out: {},
+    failed: {},
     setting: { transfers: 10_000, postgres: { fsync: 'on' } },
   })
 

@@ -101,7 +101,9 @@ function addRun(program: Command): void {
         signal,
       })
       if (options.save) progress(`kept in ${writeResult(options.results, result)}`)
-      return { json: result, text: resultText(result) }
+      const isWhole = Object.keys(result.failed).length === 0
+      const exitCode = isWhole ? exitCodes.ok : exitCodes.difference
+      return { json: result, text: resultText(result), exitCode }
     },
   })
 }
@@ -142,6 +144,7 @@ function resultText(result: BenchResult): string {
     '',
     table([['ratio', 'median'], ...ratios], [1]),
     '',
+    ...Object.entries(result.failed).map(([name, reason]) => `${name} failed: ${reason}`),
     `commit ${result.commit}, load ${result.load} at the start, ${result.setting.cpus} cores`,
   ].join('\n')
 }

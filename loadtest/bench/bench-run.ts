@@ -1,5 +1,6 @@
 /** One run: its services, its rounds, and the object that comes of them. */
 import { cpus, loadavg } from 'node:os'
+import { OperatingError } from '#platform/errors.ts'
 import type { BenchStack } from './bench-stack.ts'
 import { type Extent, Lab } from './lab.ts'
 import { type Measurement, MeasureUnavailable } from './measure.ts'
@@ -21,7 +22,10 @@ export interface BenchOptions {
   readonly signal: AbortSignal
 }
 
-/** Takes all measures of the scenarios, round by round. Errors are those of the measures. */
+/**
+ * Takes all measures of the scenarios, round by round.
+ * @throws OperatingError `bench_not_comparable`, and where the services themselves can't be used
+ */
 export async function runBench(options: BenchOptions): Promise<BenchResult> {
   const { stack, extent, progress, signal } = options
   const load = loadavg()[0]!
@@ -32,7 +36,7 @@ export async function runBench(options: BenchOptions): Promise<BenchResult> {
   const lab = new Lab({ stack, extent, progress, signal })
   const names = measuresOf(options.scenarios)
   const taken = new Map(names.map((name) => [name, emptyTaken(name, options.rounds)]))
-  const leftOut = new Map<MeasureName, string>()
+  const [leftOut, failed] = [new Map<MeasureName, string>(), new Map<MeasureName, string>()]
   const plan = planRounds(
     names.map((name) => ({ name, once: MEASURES[name].once === true })),
     options.rounds,
@@ -42,7 +46,7 @@ export async function runBench(options: BenchOptions): Promise<BenchResult> {
       if (leftOut.has(name)) continue
       signal.throwIfAborted()
       await checkpoint(databaseUrl)
-      const measurement = await measureOne(name, lab, leftOut)
+      const measurement = await measureOne(name, lab, { leftOut, failed })
       if (measurement === null) continue
       taken.get(name)!.rounds[round] = measurement
       lab.taken.set(name, measurement)
@@ -69,22 +73,30 @@ export async function runBench(options: BenchOptions): Promise<BenchResult> {
     },
     taken,
     leftOut,
+    failed,
   })
 }
 
+/** One that fails ends alone: what was measured before it, and what comes, is kept. */
 async function measureOne(
   name: MeasureName,
   lab: Lab,
-  leftOut: Map<MeasureName, string>,
+  { leftOut, failed }: { leftOut: Map<MeasureName, string>; failed: Map<MeasureName, string> },
 ): Promise<Measurement | null> {
   const load = loadavg()[0]!
   try {
     const measurement = await MEASURES[name].run(lab)
     return { ...measurement, details: { ...measurement.details, load: significant(load, 3) } }
   } catch (error) {
-    if (!(error instanceof MeasureUnavailable)) throw error
-    lab.progress(`${name} is left out: ${error.message}`)
-    leftOut.set(name, error.message)
+    lab.signal.throwIfAborted()
+    if (error instanceof MeasureUnavailable) {
+      lab.progress(`${name} is left out: ${error.message}`)
+      leftOut.set(name, error.message)
+      return null
+    }
+    if (!(error instanceof OperatingError)) throw error
+    lab.progress(`${name} failed: ${error.code}: ${error.message}`)
+    failed.set(name, `${error.code}: ${error.message}`)
     return null
   }
 }

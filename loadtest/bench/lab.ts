@@ -17,7 +17,7 @@ import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
 import { ALL_TOPICS, TOPICS, topicTable } from '#schemas/topics.ts'
 import { Engines } from '../faults/engines.ts'
 import type { BenchStack } from './bench-stack.ts'
-import type { Measurement } from './measure.ts'
+import { type Measurement, MeasureUnavailable } from './measure.ts'
 
 /** How much is done in one measurement. */
 export interface Extent {
@@ -74,6 +74,13 @@ export class Lab {
     this.progress = options.progress
     this.signal = options.signal
     this.stack = options.stack
+  }
+
+  /** What another measure gave last. @throws MeasureUnavailable where it gave nothing */
+  measured(name: string): Measurement {
+    const measurement = this.taken.get(name)
+    if (measurement === undefined) throw new MeasureUnavailable(`${name} gave nothing to begin from`)
+    return measurement
   }
 
   get databaseUrl(): string {

@@ -32,6 +32,7 @@ const makeResult = (
     },
     taken: new Map(taken),
     leftOut: new Map(),
+    failed: new Map(),
   })
 
 describe('a result', () => {

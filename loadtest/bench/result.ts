@@ -52,6 +52,8 @@ export interface BenchResult {
   readonly rss_mib: number | null
   /** Measures that this machine can't take, with the reason. */
   readonly left_out: Readonly<Record<string, string>>
+  /** Measures of which a round failed, with the last reason: what their other rounds gave is in `scenarios`. */
+  readonly failed: Readonly<Record<string, string>>
 }
 
 /** What one measure gave, round by round; null where it wasn't taken. */
@@ -69,6 +71,7 @@ export interface ResultParts {
   readonly setting: BenchSetting
   readonly taken: ReadonlyMap<MeasureName, Taken>
   readonly leftOut: ReadonlyMap<MeasureName, string>
+  readonly failed: ReadonlyMap<MeasureName, string>
 }
 
 /** Puts the object together. */
@@ -104,6 +107,7 @@ export function resultOf(parts: ResultParts): BenchResult {
     },
     rss_mib: scenarios.memory?.median ?? null,
     left_out: Object.fromEntries(parts.leftOut),
+    failed: Object.fromEntries(parts.failed),
   }
 }
 

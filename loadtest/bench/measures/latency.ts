@@ -22,7 +22,7 @@ const WARM_UP_SECONDS = 2
 
 /** Needs the throughput of this run. The value is what a client waits for at half load: the balance, p50. */
 export const measureLatency = (lab: Lab): Promise<Measurement> => {
-  const capacity = lab.taken.get('throughput')!.value
+  const capacity = lab.measured('throughput').value
   return lab.withLedger({}, async (ledger) => {
     const { seconds } = lab.extent
     const perSecond = LEVELS.reduce((sum, level) => sum + level, 0) * capacity

@@ -4,7 +4,7 @@ import type { Measurement } from '../measure.ts'
 
 /** The value is the most that the processor held, MiB. */
 export async function measureMemory(lab: Lab): Promise<Measurement> {
-  const { details } = lab.taken.get('throughput')!
+  const { details } = lab.measured('throughput')
   const { rss_mib: rss, ready_s: ready } = details as unknown as {
     rss_mib: Record<string, { most: number; quarters: Record<string, number> }>
     ready_s: number

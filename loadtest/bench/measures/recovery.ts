@@ -130,7 +130,7 @@ const underLoad = (
   work: (ledger: BenchLedger, load: { ratePerSecond: number }) => Promise<Measurement>,
 ): Promise<Measurement> =>
   lab.withLedger({}, async (ledger) => {
-    const ratePerSecond = lab.taken.get('throughput')!.value * LOAD_SHARE
+    const ratePerSecond = lab.measured('throughput').value * LOAD_SHARE
     const plan = await planFor(lab, ledger, { transfers: Math.ceil(ratePerSecond * LOAD_SECONDS) })
     ledger.engines.start({ roles: 'processor' })
     ledger.engines.start({ roles: 'publisher,ticker' })

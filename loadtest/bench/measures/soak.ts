@@ -15,7 +15,7 @@ const QUARTERS = ['first', 'second', 'third', 'fourth'] as const
 
 /** The value is the 99th percentile until committed in the last quarter, ms. */
 export const measureSoak = (lab: Lab): Promise<Measurement> => {
-  const ratePerSecond = lab.taken.get('throughput')!.value * LOAD_SHARE
+  const ratePerSecond = lab.measured('throughput').value * LOAD_SHARE
   const quarterSeconds = (lab.extent.soakMinutes * 60) / QUARTERS.length
   return lab.withLedger({}, async (ledger) => {
     const transfers = Math.ceil(ratePerSecond * quarterSeconds) * QUARTERS.length
