@@ -21,6 +21,7 @@ import { registerDeadLetters } from '#api/routes/operations/dead-letters.ts'
 import { registerOperations } from '#api/routes/operations/operations.ts'
 import { registerReconciliation } from '#api/routes/reconciliation/breaks.ts'
 import { registerReconciliationReport } from '#api/routes/reconciliation/report.ts'
+import { registerReviewWork } from '#api/routes/reviews/review-work.ts'
 import { registerReviews } from '#api/routes/reviews/reviews.ts'
 import { registerPostTransactions } from '#api/routes/transactions/post-transactions.ts'
 import { registerReadTransactions } from '#api/routes/transactions/read-transactions.ts'
@@ -136,6 +137,7 @@ function registerRoutes(app: FastifyInstance, dependencies: ApiDependencies): vo
   registerReadTransactions(app, dependencies, recent)
   registerPostTransactions(app, dependencies, recent)
   registerReviews(app, dependencies)
+  registerReviewWork(app, dependencies)
   registerOperations(app, dependencies)
   // Whoever opens the address in a browser wants to know what there is.
   app.get('/', { schema: { hide: true } }, (_request, reply) => reply.redirect('/docs'))

@@ -9,6 +9,7 @@ import type { ApiMetrics } from '#platform/observability/metrics.ts'
 import type { AuditLogBuffer } from '#platform/postgres/audit-log-buffer.ts'
 import type { ReadPool } from '#platform/postgres/pool.ts'
 import type { LogPosition } from '#platform/postgres/queries/read-applied-offsets.ts'
+import type { Work, WorkOutcome } from '#platform/postgres/review-work.ts'
 import type { BalanceCacheReader } from '#platform/redis/balance-cache-reader.ts'
 
 export interface ApiOptions {
@@ -59,6 +60,8 @@ export interface ApiDependencies {
   readonly readRefusal: (position: LogPosition, afterSequence: bigint) => Promise<string | null>
   /** Where access is noted; must return at once and never throw. */
   readonly audit: Pick<AuditLogBuffer, 'note'>
+  /** Notes who works on a held transaction. */
+  readonly doReviewWork: (work: Work) => Promise<WorkOutcome>
   /** The wall clock, ms since 1970 UTC. */
   readonly nowMs: () => number
 }

@@ -48,6 +48,7 @@ export async function buildTestApi(
     metrics: makeApiMetrics(),
     logger: createLogger({ level: 'debug', service: 'api', write: (line) => lines.push(line) }),
     checks: { kafka: async () => true, redis: async () => true },
+    doReviewWork: async () => ({ refusal: 'not_held' }),
     audit: { note: () => {} },
     nowMs: () => TEST_TIME_MS,
     ...changes,

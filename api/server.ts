@@ -19,6 +19,7 @@ import { AuditLog } from '#platform/postgres/audit-log.ts'
 import { AuditLogBuffer } from '#platform/postgres/audit-log-buffer.ts'
 import { makeEnginePool } from '#platform/postgres/engine-pool.ts'
 import { makePool, type ReadPool } from '#platform/postgres/pool.ts'
+import { doReviewWork } from '#platform/postgres/review-work.ts'
 import { readAppliedOffsets } from '#platform/postgres/queries/read-applied-offsets.ts'
 import { readBalances } from '#platform/postgres/queries/read-balances.ts'
 import { readOutcomes } from '#platform/postgres/queries/read-outcomes.ts'
@@ -108,6 +109,7 @@ async function connect(
     onFailure: (error) =>
       logger.warn({ err: error }, 'what batch records say of decisions could not be read'),
   })
+  const log = openAuditLog(configuration, closers)
   const alerts = makeAlertFeed({ kafka, admin, registry, topicPrefix: ledger.topicPrefix })
   closers.push(() => alerts.close())
   return {
@@ -124,7 +126,8 @@ async function connect(
         return null
       }
     },
-    audit: openAuditLog(configuration, { metrics, logger }, closers),
+    audit: openAuditBuffer(log, { metrics, logger }, closers),
+    doReviewWork: (work) => doReviewWork(log, work),
     cache: makeCache(configuration, { redis, pool, metrics }),
     gateway: makeIngestGateway({
       sender: producer,
@@ -154,17 +157,21 @@ async function connect(
   }
 }
 
-/** A connection of its own: the pool that answers requests can't write. */
-function openAuditLog(
-  { postgres }: Configuration,
+/** Connections of its own: the pool that answers requests can't write. One for the buffer, one for work on reviews. */
+function openAuditLog({ postgres }: Configuration, closers: (() => Promise<void> | void)[]): AuditLog {
+  const pool = makeEnginePool(postgres, { applicationName: 'tallystream api audit log', connectionsMax: 2 })
+  closers.push(() => pool.end())
+  return new AuditLog(pool)
+}
+
+function openAuditBuffer(
+  log: AuditLog,
   { metrics, logger }: { metrics: ApiMetrics; logger: Logger },
   closers: (() => Promise<void> | void)[],
 ): AuditLogBuffer {
-  const pool = makeEnginePool(postgres, { applicationName: 'tallystream api audit log', connectionsMax: 1 })
-  closers.push(() => pool.end())
   let isFailing = false
   const buffer = new AuditLogBuffer({
-    log: new AuditLog(pool),
+    log,
     nowMs: () => Date.now(),
     onFailure: (error) => {
       metrics.auditFailures.inc()

@@ -1,4 +1,4 @@
-/** `reviews list | release | decline`: held transactions and a reviewer's decision on them. */
+/** `reviews list | release | decline`: held transactions and a reviewer's decision on them. The work on the queue: cli/reviews/. */
 import type { Command } from 'commander'
 import { showHeld } from '#api/routes/reviews/reviews.ts'
 import { addCommand } from '#cli/command.ts'
@@ -14,9 +14,10 @@ import {
   withPageOptions,
   withWriteOptions,
 } from '#cli/options.ts'
+import { registerReviewWork } from '#cli/reviews/work-commands.ts'
 import { moreLine, table } from '#cli/table.ts'
 import { outcomeResult, sourceOf } from '#cli/transaction-results.ts'
-import { HELD_CURSOR_LENGTH, listHeld } from '#platform/postgres/queries/list-held.ts'
+import { HELD_CURSOR_LENGTHS, listHeld } from '#platform/postgres/queries/list-held.ts'
 
 interface ReviewOptions extends WriteOptions {
   source?: string
@@ -27,6 +28,7 @@ interface ReviewOptions extends WriteOptions {
 export function registerReviews(program: Command): void {
   const reviews = program.command('reviews').description('transactions held for review')
   addList(reviews)
+  registerReviewWork(reviews)
   addDecision(reviews, 'release', 'let a held transaction go on; status and limits are checked again')
   addDecision(reviews, 'decline', 'refuse a held transaction and free its money')
 }
@@ -39,10 +41,10 @@ function addList(reviews: Command): void {
     example: 'reviews list --limit 20',
     configure: withPageOptions,
     run: async (context, options) => {
-      const [limit, after] = [limitOf(options), afterOf(options, HELD_CURSOR_LENGTH)]
+      const [limit, after] = [limitOf(options), afterOf(options, HELD_CURSOR_LENGTHS.expires)]
       const { pool } = await openReader(context)
       const page = await listHeld(pool, { after, limit })
-      const held = page.items.map(showHeld)
+      const held = page.items.map((each) => showHeld(each, Date.now()))
       const next = nextOf(page.next)
       const rows = held.flatMap(({ txn_id, source, postings, expires_at }) =>
         postings.map(({ debit, credit, amount, currency }) => [

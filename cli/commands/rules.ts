@@ -16,6 +16,7 @@ import { listRules, type StoredRule } from '#platform/postgres/queries/list-rule
 import { table } from '#cli/table.ts'
 import { changeResult } from '#cli/writes.ts'
 import { isHorizonRule } from '#domain/ledger/horizons.ts'
+import { RULEBOOK_RULES } from '#domain/transactions/limits.ts'
 import { ConfigurationError } from '#platform/errors.ts'
 
 interface SetOptions extends WriteOptions {
@@ -42,9 +43,7 @@ export function registerRules(program: Command): void {
     example: 'rules list',
     run: async (context) => {
       const { pool } = await openReader(context)
-      const fraudRules = (await listRules(pool)).filter(
-        (rule) => !isHorizonRule(rule) && rule.definition === null,
-      )
+      const fraudRules = (await listRules(pool)).filter((rule) => !isHorizonRule(rule) && !isRulebook(rule))
       const shown = fraudRules.map(showRule)
       const rows = shown.map((rule) => [
         rule.rule_id,
@@ -60,6 +59,8 @@ export function registerRules(program: Command): void {
     },
   })
 }
+
+const isRulebook = ({ type }: StoredRule): boolean => (RULEBOOK_RULES as readonly string[]).includes(type)
 
 function addSet(rules: Command): void {
   addCommand<SetOptions>(rules, {
@@ -134,6 +135,7 @@ function showRule(rule: StoredRule) {
     type: rule.type,
     currency: rule.currency,
     threshold: isCount ? rule.threshold.toString() : showAmount(rule.threshold, rule.currency!),
+    ...(rule.definition === null ? {} : { of_rule: rule.definition }),
     window: windowName(rule.windowMs),
     action: rule.action,
     enabled: rule.enabled,

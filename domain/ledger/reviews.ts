@@ -1,4 +1,4 @@
-/** Reviews of held transactions. The first one wins; a release looks at status and limits again, not at fraud. */
+/** Reviews of held transactions. The first one wins (of releases the second, where two people must agree); a release looks at status and limits again, not at fraud. */
 
 import { maskCardNumbers } from '../transactions/card-numbers.ts'
 import type { Refusal } from '../transactions/outcomes.ts'
@@ -7,13 +7,14 @@ import { cardAmount, moveCard } from './cards.ts'
 import { type DecisionSubject, decided } from './decisions.ts'
 import type { ReviewInput } from './inputs.ts'
 import { endHold } from './parents.ts'
+import { needsAnother } from './second-reviewer.ts'
 import type { BatchEffects, HoldState, LedgerState } from './state.ts'
 import { decidePostings } from './transactions.ts'
 
 /** Decides one record of the `reviews` topic. */
 export const decideReview = (state: LedgerState, effects: BatchEffects, input: ReviewInput): void => {
   const hold = state.holds.get(input.key)
-  const refusal = validateReview(input.review) ?? refusalOf(input, hold)
+  const refusal = validateReview(input.review) ?? refusalOf(effects, input, hold)
   if (hold === undefined || refusal !== null) {
     effects.notifications.push({
       index: effects.nextIndex++,
@@ -43,9 +44,15 @@ export const decideReview = (state: LedgerState, effects: BatchEffects, input: R
   release(state, effects, subject, hold)
 }
 
-const refusalOf = (input: ReviewInput, hold: HoldState | undefined): Refusal | null => {
+const refusalOf = (
+  effects: BatchEffects,
+  { review }: ReviewInput,
+  hold: HoldState | undefined,
+): Refusal | null => {
   if (hold === undefined || hold.kind !== 'review' || hold.status !== 'active') return 'not_held'
-  return input.review.decision === 'unknown' ? 'decision_unknown' : null
+  if (review.decision === 'unknown') return 'decision_unknown'
+  const isAlone = review.decision === 'release' && needsAnother(effects, hold, review.actor)
+  return isAlone ? 'second_reviewer_needed' : null
 }
 
 const release = (

@@ -85,7 +85,14 @@ export interface HoldState {
   readonly expiresAt: number
   readonly postings: HeldPosting[]
   readonly command: TransactionCommand
+  /** In which order held transactions are looked at (domain/fraud/priority.ts); 0 for authorizations. */
+  readonly priority: number
+  /** How many people must release it. */
+  readonly reviewers: number
+  /** Who has, while another one is still needed. */
+  releasedBy: string | null
   status: HoldStatus
+  /** Sequence and place of the last decision about it. */
   version: bigint
   versionIndex: number
 }

@@ -1,5 +1,6 @@
 /** Deciding one transaction: validate → reference data → fraud → money. Every way ends in one decision. */
 import { createHash } from 'node:crypto'
+import { reviewPriority } from '../fraud/priority.ts'
 import { maskCardNumbers } from '../transactions/card-numbers.ts'
 import type { Posting, TransactionCommand } from '../transactions/command.ts'
 import { SOURCE_LENGTH_MAX } from '../transactions/limits.ts'
@@ -14,6 +15,7 @@ import type { DeadLetterInput, TransactionInput } from './inputs.ts'
 import { paymentForLabels } from './labels.ts'
 import { postAll, reserveAll } from './movements.ts'
 import { parentKeyOf } from './needs.ts'
+import { reviewersOf } from './second-reviewer.ts'
 import { decideCapture, decideReverse, decideVoid } from './parents.ts'
 import {
   type AccountState,
@@ -234,7 +236,7 @@ export const decidePostings = (
   if (card !== undefined && overflowsCard(card, command.postings)) {
     return finish({ status: 'rejected', reason: 'balance_overflow' })
   }
-  if (action === 'hold') return finish(holdForReview(state, effects, subject))
+  if (action === 'hold') return finish(holdForReview(state, effects, subject, look!))
   if (command.kind === 'authorize') return finish(authorize(state, effects, subject))
   const posted = postAll(state, effects, command.postings, POSTING)
   if (typeof posted === 'string') return finish({ status: 'rejected', reason: posted })
@@ -253,19 +255,28 @@ const authorize = (state: LedgerState, effects: BatchEffects, subject: DecisionS
   reserve(state, effects, subject, {
     kind: 'authorization',
     expiresAt: subject.command.expiresAt ?? state.time.nowMs + AUTHORIZATION_LIFETIME_MS,
+    priority: 0,
+    reviewers: 1,
   })
 
-const holdForReview = (state: LedgerState, effects: BatchEffects, subject: DecisionSubject): DecisionResult =>
+const holdForReview = (
+  state: LedgerState,
+  effects: BatchEffects,
+  subject: DecisionSubject,
+  { verdict: { hits }, amountMinor, payer: { currency } }: FraudLook,
+): DecisionResult =>
   reserve(state, effects, subject, {
     kind: 'review',
     expiresAt: state.time.nowMs + AUTHORIZATION_LIFETIME_MS,
+    priority: reviewPriority(hits, { amountMinor, currency }),
+    reviewers: reviewersOf(state.rules, { postings: subject.command.postings, hits }),
   })
 
 const reserve = (
   state: LedgerState,
   effects: BatchEffects,
   subject: DecisionSubject,
-  hold: Pick<HoldState, 'kind' | 'expiresAt'>,
+  hold: Pick<HoldState, 'kind' | 'expiresAt' | 'priority' | 'reviewers'>,
 ): DecisionResult => {
   const { command } = subject
   const reserved = reserveAll(state, effects, command.postings)
@@ -276,13 +287,13 @@ const reserve = (
     moveCard(state, effects, card, { reserved: amount, today: amount > 0n ? amount : 0n })
   }
   const made: HoldState = {
+    ...hold,
     key: subject.key,
-    kind: hold.kind,
     id: command.id,
     source: command.source,
     sequence: state.sequence,
     index: effects.nextIndex,
-    expiresAt: hold.expiresAt,
+    releasedBy: null,
     postings: command.postings.map((p) => ({ ...p, remaining: p.amount })),
     command,
     status: 'active',

@@ -135,13 +135,14 @@ export interface RuleChange {
     | 'id_horizon'
     | 'rulebook_proposal'
     | 'rulebook'
+    | 'second_reviewer'
     | 'unknown'
   readonly currency: string | null
   readonly threshold: bigint
   readonly windowMs: number
   readonly action: 'alert' | 'hold' | 'reject' | 'unknown'
   readonly enabled: boolean
-  /** rulebook_proposal: the rulebook as JSON text. */
+  /** rulebook_proposal: the rulebook as JSON text. second_reviewer: the fraud rule that it is about. */
   readonly definition?: string | null
   /** rulebook: version of the proposal that it brings into force. */
   readonly approves?: bigint | null

@@ -130,5 +130,7 @@ export const REFUSALS = [
   'verdict_unknown',
   'unknown_transaction',
   'label_too_late',
+  // The first release of two; it is noted.
+  'second_reviewer_needed',
 ] as const
 export type Refusal = (typeof REFUSALS)[number]

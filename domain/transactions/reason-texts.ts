@@ -73,6 +73,8 @@ export const REFUSAL_TEXTS: Readonly<Record<Refusal, string>> = {
   position_changed: 'the position is no longer where the command expected it',
   verdict_unknown: 'a label says fraud or genuine',
   unknown_transaction: 'there is no such transaction',
+  second_reviewer_needed:
+    'two people must release it: the first release is noted, and somebody else must release it too',
   label_too_late: 'the payment is so old that no rule looks at its label any more',
 }
 

@@ -215,6 +215,18 @@ const isRulebook = (change: RuleChange): boolean =>
   change.threshold === 0n &&
   change.windowMs === 0
 
+/** Whether such a rule says enough: a currency with its threshold (minor units), a fraud rule's id as its definition, or both. */
+const isSecondReviewer = (change: RuleChange): boolean => {
+  const rule = change.definition ?? null
+  if (change.action !== 'hold' || change.windowMs !== 0 || (change.approves ?? null) !== null) return false
+  if (rule !== null && (rule === '' || rule.length > ID_LENGTH_MAX)) return false
+  if (change.currency === null) return rule !== null && change.threshold === 0n
+  return change.threshold >= 0n && change.threshold <= AMOUNT_MINOR_MAX
+}
+
+const isReservedName = (ruleId: string): boolean =>
+  ([...HORIZON_RULES, ...RULEBOOK_RULES] as readonly string[]).includes(ruleId)
+
 /** The first reason to refuse a rule, or null. Sums and amounts need a currency: minor units of two can't be compared. */
 export const validateRuleChange = (change: RuleChange): Refusal | null => {
   if (!isIdentifier(change.ruleId, ID_LENGTH_MAX)) return 'id_invalid'
@@ -230,9 +242,10 @@ export const validateRuleChange = (change: RuleChange): Refusal | null => {
   if (change.type === 'rulebook_proposal' || change.type === 'rulebook') {
     return isRulebook(change) ? null : 'rule_invalid'
   }
+  if (change.type === 'second_reviewer' && !isReservedName(change.ruleId))
+    return isSecondReviewer(change) ? null : 'rule_invalid'
   // A horizon's name is its own, and a rulebook's: only its newest version counts.
-  if (([...HORIZON_RULES, ...RULEBOOK_RULES] as readonly string[]).includes(change.ruleId))
-    return 'rule_invalid'
+  if (isReservedName(change.ruleId)) return 'rule_invalid'
   if ((change.definition ?? null) !== null || (change.approves ?? null) !== null) return 'rule_invalid'
   if (change.type !== 'velocity_count' && change.currency === null) return 'rule_invalid'
   if (change.type !== 'amount_limit' && !VELOCITY_WINDOWS_MS.includes(change.windowMs)) return 'rule_invalid'

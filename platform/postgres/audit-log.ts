@@ -62,6 +62,28 @@ const detailsText = (details: AuditEntry['details']): string => {
   return text.length > DETAILS_LENGTH_MAX ? '{"truncated":true}' : text
 }
 
+/** Entries as they stand behind a head. */
+const chainedTo = (
+  { last, hash: before }: { readonly last: bigint; readonly hash: Buffer },
+  entries: readonly AuditEntry[],
+): StoredAuditEntry[] => {
+  let [seq, hash] = [last, before]
+  return entries.map((entry) => {
+    const chained = {
+      seq: seq + 1n,
+      at: new Date(entry.atMs).toISOString(),
+      actor: stored(entry.actor, ACTOR_LENGTH_MAX),
+      action: stored(entry.action, TEXT_LENGTH_MAX),
+      subject: stored(entry.subject, TEXT_LENGTH_MAX),
+      details: detailsText(entry.details),
+      previousHash: hash,
+    }
+    seq += 1n
+    hash = auditHash(chained)
+    return { ...chained, hash }
+  })
+}
+
 /** The newest entry: its place, and its hash. Place 0 and 32 zero bytes for an empty log. */
 export interface AuditLogHead {
   readonly seq: bigint
@@ -112,23 +134,22 @@ export class AuditLog {
   /** Appends entries, in their order; all or none. */
   async append(entries: readonly AuditEntry[]): Promise<void> {
     if (entries.length === 0) return
-    await this.appending(({ last, hash: before }) => {
-      let [seq, hash] = [last, before]
-      return entries.map((entry): StoredAuditEntry => {
-        const chained = {
-          seq: seq + 1n,
-          at: new Date(entry.atMs).toISOString(),
-          actor: stored(entry.actor, ACTOR_LENGTH_MAX),
-          action: stored(entry.action, TEXT_LENGTH_MAX),
-          subject: stored(entry.subject, TEXT_LENGTH_MAX),
-          details: detailsText(entry.details),
-          previousHash: hash,
-        }
-        seq += 1n
-        hash = auditHash(chained)
-        return { ...chained, hash }
-      })
+    await this.appending((head) => chainedTo(head, entries))
+  }
+
+  /** Does some work in the very transaction that notes it: both or neither. No other entry is appended meanwhile. */
+  async appendWith<Result>(
+    work: (
+      client: Pick<pg.ClientBase, 'query'>,
+    ) => Promise<{ readonly entries: readonly AuditEntry[]; readonly result: Result }>,
+  ): Promise<Result> {
+    let done: { readonly result: Result } | undefined
+    await this.appending(async (head, client) => {
+      const { entries, result } = await work(client)
+      done = { result }
+      return chainedTo(head, entries)
     })
+    return done!.result
   }
 
   /** Puts entries back that were kept elsewhere, as they were; only behind the last one that is here. @returns how many; null where they don't follow it */
@@ -203,7 +224,10 @@ export class AuditLog {
 
   /** @param make Gets the head, and the last place that is taken: one more than the head's where somebody put a row behind it by hand. */
   private async appending(
-    make: (head: AuditLogHead & { last: bigint }) => StoredAuditEntry[],
+    make: (
+      head: AuditLogHead & { last: bigint },
+      client: Pick<pg.ClientBase, 'query'>,
+    ) => StoredAuditEntry[] | Promise<StoredAuditEntry[]>,
   ): Promise<void> {
     await inTransaction(
       this.pool,
@@ -217,7 +241,7 @@ export class AuditLog {
         )
         const seq = BigInt(row.seq)
         const found = BigInt(lasts[0]!.last)
-        const entries = make({ seq, hash: row.hash, last: found > seq ? found : seq })
+        const entries = await make({ seq, hash: row.hash, last: found > seq ? found : seq }, client)
         const newest = entries.at(-1)
         if (newest === undefined) return
         await client.query(INSERT, columnsOf(entries))

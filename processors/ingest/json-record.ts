@@ -215,6 +215,7 @@ const READERS: Readonly<Record<IngestTopicName, Reader>> = {
         'id_horizon',
         'rulebook_proposal',
         'rulebook',
+        'second_reviewer',
       ]),
     ),
     currency: optional(text),

@@ -104,7 +104,8 @@ export const showRuleHit = (rule: DecisionRecord['rules'][number]) => ({
   words: rule.words,
 })
 
-const showDecision = (decision: StoredDecision, record: DecisionRecord | undefined): object => ({
+/** A decision about a transaction, explained. */
+export const showDecision = (decision: StoredDecision, record: DecisionRecord | undefined) => ({
   cause: decision.cause,
   outcome: decision.status,
   reason: decision.reason,

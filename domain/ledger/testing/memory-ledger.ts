@@ -222,6 +222,9 @@ export const external = (id: string, currency = 'EUR'): AccountInput =>
   account(id, { currency, accountClass: 'external', limited: false })
 
 /** A horizon, in days. */
+/** A record of the topic `rules`. */
+export const ruled = (change: RuleChange): RuleInput => ({ type: 'rule', ...at('rules'), change })
+
 export const horizon = (
   type: 'history_horizon' | 'id_horizon',
   days: number,

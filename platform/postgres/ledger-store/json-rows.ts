@@ -16,6 +16,9 @@ export interface HoldRow {
   command: unknown
   version: string
   version_index: number
+  priority: number
+  reviewers: number
+  released_by: string | null
 }
 
 const BIGINT_FIELDS = new Set(['amount', 'remaining', 'threshold', 'offset', 'version', 'approves'])
@@ -49,6 +52,9 @@ export const holdOfRow = (row: HoldRow): HoldState => ({
   command: withBigints(row.command) as TransactionCommand,
   version: BigInt(row.version),
   versionIndex: row.version_index,
+  priority: row.priority,
+  reviewers: row.reviewers,
+  releasedBy: row.released_by,
 })
 
 export const ruleOfRow = (version: bigint, body: unknown): Rule => ({

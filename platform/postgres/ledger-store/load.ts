@@ -210,7 +210,8 @@ const readClaimed = async (
   )
 }
 
-const HOLD_COLUMNS = `key, kind, status, id, source, sequence, index, expires_at_ms, postings, command, version, version_index`
+const HOLD_COLUMNS = `key, kind, status, id, source, sequence, index, expires_at_ms, postings, command, version, version_index,
+  priority, reviewers, released_by`
 
 const readHolds = async (session: Statements, keys: ReadonlySet<string>): Promise<Map<string, HoldState>> => {
   if (keys.size === 0) return new Map()

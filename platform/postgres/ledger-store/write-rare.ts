@@ -27,12 +27,14 @@ export const writeForgotten = (session: Statements, pending: Pending, effects: B
 }
 
 const UPSERT_HOLDS = `insert into holds (key, kind, status, id, source, sequence, index, expires_at_ms, postings, card, command,
-    version, version_index)
-  select k, ki, s, d, so, sq, ix, e, p::jsonb, c, co::jsonb, v, vi
+    version, version_index, priority, reviewers, released_by)
+  select k, ki, s, d, so, sq, ix, e, p::jsonb, c, co::jsonb, v, vi, pr, re, rb
   from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::int[], $8::bigint[], $9::text[],
-    $10::text[], $11::text[], $12::bigint[], $13::int[]) as u (k, ki, s, d, so, sq, ix, e, p, c, co, v, vi) order by k
+    $10::text[], $11::text[], $12::bigint[], $13::int[], $14::int[], $15::int[], $16::text[])
+    as u (k, ki, s, d, so, sq, ix, e, p, c, co, v, vi, pr, re, rb) order by k
   on conflict (key) do update set kind = excluded.kind, status = excluded.status, expires_at_ms = excluded.expires_at_ms,
-    postings = excluded.postings, version = excluded.version, version_index = excluded.version_index`
+    postings = excluded.postings, version = excluded.version, version_index = excluded.version_index,
+    priority = excluded.priority, reviewers = excluded.reviewers, released_by = excluded.released_by`
 
 /** Authorizations and held transactions, as they are after the batch. */
 export const writeHolds = (session: Statements, pending: Pending, effects: BatchEffects): void => {
@@ -53,6 +55,9 @@ export const writeHolds = (session: Statements, pending: Pending, effects: Batch
       textArray(holds.map((h) => toJson(h.command))),
       int8Array(holds.map((h) => h.version)),
       int4Array(holds.map((h) => h.versionIndex)),
+      int4Array(holds.map((h) => h.priority)),
+      int4Array(holds.map((h) => h.reviewers)),
+      textArray(holds.map((h) => h.releasedBy)),
     ]),
   )
 }

@@ -141,6 +141,8 @@ export const CHANGING = {
       'command',
       'version',
       'version_index',
+      'reviewers',
+      'released_by',
     ],
   },
   reversals: {

@@ -220,7 +220,7 @@ const restore = (memory: LedgerMemory, [kind, ...fields]: readonly [string, ...u
       memory.restoreParty(decodedParty(fields as unknown as EncodedParty))
       break
     case 'hold':
-      memory.restoreHold(holdOfRow(fields[0] as HoldRow))
+      memory.restoreHold(holdOfRow({ ...BEFORE_REVIEWERS, ...(fields[0] as HoldRow) }))
       break
     case 'command':
       memory.commands.set(fields[0] as string, { content: fields[1] as string })
@@ -282,6 +282,9 @@ const encodedParty = (party: PartyState): EncodedParty => [
 const decodedParty = ([kind, name, usedDay, version, state]: EncodedParty): PartyState =>
   storedParty({ kind, name }, { usedDay, version: BigInt(version), bytes: Buffer.from(state, 'base64') })
 
+/** What holds were before checkpoints said it. */
+const BEFORE_REVIEWERS = { priority: 0, reviewers: 1, released_by: null } as const
+
 const encodeHold = (hold: HoldState): unknown => ({
   key: hold.key,
   kind: hold.kind,
@@ -295,6 +298,9 @@ const encodeHold = (hold: HoldState): unknown => ({
   command: hold.command,
   version: hold.version,
   version_index: hold.versionIndex,
+  priority: hold.priority,
+  reviewers: hold.reviewers,
+  released_by: hold.releasedBy,
 })
 
 /** Ids are most of a checkpoint: key, content, taken at, posted as, closed hold, card number, postings as [debit, credit, amount, reversed]. */

@@ -285,6 +285,9 @@ export class LedgerMemory implements Names {
       status: 'voided',
       version: 0n,
       versionIndex: 0,
+      priority: 0,
+      reviewers: 1,
+      releasedBy: null,
     }
   }
 

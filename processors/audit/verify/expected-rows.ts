@@ -138,6 +138,8 @@ export const holdRow = (hold: HoldState): AuditRow =>
     hold.command,
     hold.version,
     hold.versionIndex,
+    hold.reviewers,
+    hold.releasedBy,
   )
 
 export const reversalRow = (key: string, posting: number, reversed: bigint, version: bigint): AuditRow =>

@@ -131,6 +131,9 @@ const holdRow = (context: StatementContext, key: string): object[] => {
       command: JSON.parse(row.command),
       version: String(row.version),
       version_index: row.versionIndex,
+      priority: row.priority,
+      reviewers: row.reviewers,
+      released_by: row.releasedBy,
     },
   ]
 }

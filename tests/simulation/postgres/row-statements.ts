@@ -210,6 +210,9 @@ const upsertHolds: Statement = {
         command: known?.command ?? columns[10]![place]!,
         version: columns[11]![place]! as bigint,
         versionIndex: columns[12]![place]! as number,
+        priority: columns[13]![place]! as number,
+        reviewers: columns[14]![place]! as number,
+        releasedBy: (columns[15] as (string | null)[])[place]!,
       }
       write(
         put('holds', key, row),

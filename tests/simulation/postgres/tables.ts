@@ -111,6 +111,9 @@ export interface HoldRow {
   readonly command: string
   readonly version: bigint
   readonly versionIndex: number
+  readonly priority: number
+  readonly reviewers: number
+  readonly releasedBy: string | null
 }
 
 export interface BatchRow {

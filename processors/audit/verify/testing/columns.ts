@@ -9,6 +9,8 @@ export const NOT_PROVEN: Record<string, readonly string[]> = {
     ...['last_timestamp_ms', 'topic_id', 'incident', 'turn', 'jumped_from'],
   ],
   ledger_head: ['only_one', 'timeline', 'created_at'],
+  // The order of the review queue.
+  holds: ['priority'],
   periods: ['closed_at', 'actor', 'dropped_at', 'dropped_by'],
   publisher_progress: ['only_one', 'updated_at'],
   archive_progress: ['only_one', 'updated_at', 'location'],
@@ -31,6 +33,8 @@ export const OUTSIDE: readonly string[] = [
     'recon_offsets',
   ],
   ...['recon_pairs', 'recon_refused', 'recon_results', 'recon_results_head', 'recon_statements'],
+  // Who works on a review, and notes.
+  'review_events',
 ]
 
 /** Tables with one row or few: each of their columns is changed in a test of its own. */
