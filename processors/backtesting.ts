@@ -6,6 +6,7 @@ import { readFrames } from '#domain/ledger/batch-record.ts'
 import { partyNamesOf } from '#domain/ledger/needs.ts'
 import type { Posting, TransactionCommand } from '#domain/transactions/command.ts'
 import { transactionKey } from '#domain/transactions/canonical.ts'
+import type { Configuration } from '#platform/config/configuration.ts'
 import { OperatingError } from '#platform/errors.ts'
 import type { ReadPool } from '#platform/postgres/pool.ts'
 import { listRules } from '#platform/postgres/queries/list-rules.ts'
@@ -16,7 +17,7 @@ import type { SchemaRegistry } from '#platform/schema-registry/registry.ts'
 import { AvroDecoder, writerIdOf } from '#platform/schema-registry/serde.ts'
 import { TOPICS } from '#schemas/topics.ts'
 import { readLabels, type StoredLabel } from '#platform/postgres/queries/read-labels.ts'
-import { tableBatches } from './audit/table-batches.ts'
+import { allBatches } from './backtest-batches.ts'
 import { Backtest, type BacktestResult, type DecidedPayment } from './fraud/backtest.ts'
 
 export interface BacktestOptions {
@@ -52,10 +53,13 @@ const TOLD_EVERY_BATCHES = 1_000n
 
 /**
  * Runs the whole kept history through the candidate.
- * @throws OperatingError `head_missing`, `batches_gone` where the first batches aren't kept: features would be other ones
+ * @throws OperatingError `head_missing`, `batches_gone` where the first batches aren't kept, neither in Postgres nor in the archive: features would be other ones
  */
 export async function backtestLedger(
-  pool: ReadPool,
+  {
+    configuration,
+    pool,
+  }: { readonly configuration: Pick<Configuration, 'archive' | 'ledger'>; readonly pool: ReadPool },
   registry: SchemaRegistry,
   options: BacktestOptions,
 ): Promise<BacktestResult> {
@@ -67,28 +71,17 @@ export async function backtestLedger(
     (await listRules(pool)).filter((rule) => rule.definition === null).map((rule) => rule.ruleId),
   )
   const backtest = new Backtest(options.candidate, (ruleId) => singles.has(ruleId))
-  const source = tableBatches(pool)
   const labels = new LabelCursor(await readLabels(pool))
-  let expected = 1n
-  for await (const headers of source.headers(0n, ends.sequence)) {
-    for (const { sequence } of headers) {
-      options.signal.throwIfAborted()
-      const payload = sequence === expected ? await source.payload(sequence) : null
-      if (payload === null)
-        throw new OperatingError(
-          'batches_gone',
-          `expected batch ${expected}, which is not kept in Postgres any more`,
-        )
-      const values = [...readFrames(payload)]
-        .filter(({ topic }) => topic === TOPICS.processed.name)
-        .map(({ value }) => value)
-      await decoder.prepare(values.flatMap((value) => writerIdOf(value) ?? []))
-      const records = values.map((value) => decoder.decode(value))
-      await addRecords(pool, backtest, records, { ...options, labels })
-      labels.learn(expected, backtest)
-      if (expected % TOLD_EVERY_BATCHES === 0n) options.progress(`${expected} of ${ends.sequence} batches`)
-      expected += 1n
-    }
+  for await (const { sequence, payload } of allBatches(configuration, pool, ends.sequence)) {
+    options.signal.throwIfAborted()
+    const values = [...readFrames(payload)]
+      .filter(({ topic }) => topic === TOPICS.processed.name)
+      .map(({ value }) => value)
+    await decoder.prepare(values.flatMap((value) => writerIdOf(value) ?? []))
+    const records = values.map((value) => decoder.decode(value))
+    await addRecords(pool, backtest, records, { ...options, labels })
+    labels.learn(sequence, backtest)
+    if (sequence % TOLD_EVERY_BATCHES === 0n) options.progress(`${sequence} of ${ends.sequence} batches`)
   }
   return backtest.result()
 }

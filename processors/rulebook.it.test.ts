@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { accountValue, cardValue, labelValue, ruleValue, transactionValue } from '#connectors/ingest/wire.ts'
 import { builtinModelJson, builtinRulebookJson, builtinRulebookWith } from '#domain/fraud/builtin/builtin.ts'
@@ -18,14 +19,17 @@ import { RULEBOOK_LENGTH_MAX } from '#domain/transactions/limits.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
 import { makePool } from '#platform/postgres/pool.ts'
 import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
+import { openArchiver } from './archive/open-archiver.ts'
 import { auditReplay } from './auditing.ts'
 import { auditVerify } from './auditing-verify.ts'
 import { backtestLedger } from './backtesting.ts'
 import { PipelineFixture } from './testing/pipeline-fixture.ts'
 
-const configuration = testConfiguration('rulebook')
 const startedMs = Date.now()
 const folder = mkdtempSync(join(tmpdir(), 'tallystream-rulebook-'))
+const configuration = testConfiguration('rulebook', {
+  ARCHIVE_URL: pathToFileURL(join(folder, 'objects')).href,
+})
 const pool = makePool({ ...configuration.postgres, applicationName: 'tests', connectionsMax: 2 })
 let fixture: PipelineFixture
 
@@ -52,6 +56,19 @@ const PAYMENTS = 60
 const EARLY = 17
 const isFraud = (n: number): boolean => n < 3 || n >= 15
 const DAY_MS = 86_400_000
+
+const backtest = async (candidate: unknown, archive = configuration.archive) =>
+  await backtestLedger(
+    { configuration: { ...configuration, archive }, pool },
+    new SchemaRegistry(configuration.schemaRegistry),
+    {
+      candidate: parseRulebook(candidate),
+      fromMs: null,
+      signal: new AbortController().signal,
+      labelOf: () => null,
+      progress: () => undefined,
+    },
+  )
 
 it('decides with the built-in rulebook and its model, and every decision is proven by replay, rows and back-test', async () => {
   const accounts = ['alice', 'bob', 'carol'].map((accountId) =>
@@ -118,14 +135,6 @@ it('decides with the built-in rulebook and its model, and every decision is prov
   expect(fixture.incidents).toEqual([])
 
   const signal = new AbortController().signal
-  const backtest = async (candidate: unknown) =>
-    await backtestLedger(pool, new SchemaRegistry(configuration.schemaRegistry), {
-      candidate: parseRulebook(candidate),
-      fromMs: null,
-      signal,
-      labelOf: () => null,
-      progress: () => undefined,
-    })
   const result = await backtest(JSON.parse(definition))
   expect(result).toMatchObject({
     payments: PAYMENTS + EARLY,
@@ -171,4 +180,29 @@ it('decides with the built-in rulebook and its model, and every decision is prov
     ['device', 3],
   ])
   for (const { bytes } of kept) expect(bytes).toBeLessThan(1_000)
+})
+
+it('a back-test reads from the archive what is not in Postgres any more, and finds the same', async () => {
+  const before = await backtest(JSON.parse(definition))
+  const { archiver, close } = openArchiver({
+    configuration,
+    pool: fixture.ledger.pool,
+    kafka: fixture.kafka,
+    schemas: fixture.registry,
+    holder: 'tests',
+    logger: { info: () => undefined, warn: () => undefined },
+    onSegment: () => undefined,
+    onIncident: (incident) => void fixture.incidents.push(incident),
+  })
+  await archiver.archiveNow()
+  await close()
+  const { sequence } = await fixture.ledger.store.readHead()
+  const remove = (through: bigint) =>
+    fixture.ledger.pool.query('delete from batches where sequence <= $1', [String(through)])
+  await remove(sequence / 2n)
+  expect(await backtest(JSON.parse(definition))).toEqual(before)
+  const withoutArchive = backtest(JSON.parse(definition), { ...configuration.archive, url: undefined })
+  await expect(withoutArchive).rejects.toMatchObject({ code: 'batches_gone' })
+  await remove(sequence)
+  expect(await backtest(JSON.parse(definition))).toEqual(before)
 })

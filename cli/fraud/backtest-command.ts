@@ -42,8 +42,8 @@ export function addBacktest(fraud: Command): void {
 async function runBacktest(context: CommandContext, options: BacktestOptions): Promise<CommandResult> {
   const { book: candidate } = await readRulebook({ file: options.rules, model: options.model })
   const labels = options.labels === undefined ? null : await readLabelFile(options.labels)
-  const { pool, registry } = await openReader(context)
-  const result = await backtestLedger(pool, registry, {
+  const { configuration, pool, registry } = await openReader(context)
+  const result = await backtestLedger({ configuration, pool }, registry, {
     candidate,
     fromMs: options.from === undefined ? null : momentOf(options.from, '--from').getTime(),
     signal: context.signal,

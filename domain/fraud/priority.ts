@@ -27,8 +27,7 @@ export const reviewPriority = (
     typologies.length > 0
       ? Math.max(...typologies.map(({ points }) => points))
       : live.reduce((sum, { points }) => sum + points, 0)
-  const major = amountMinor / 10n ** BigInt(currencyByCode(currency)?.exponent ?? 0)
-  const digits = major === 0n ? 0 : String(major).length
+  const digits = Math.max(0, String(amountMinor).length - (currencyByCode(currency)?.exponent ?? 0))
   const further = Math.max(0, live.filter(({ action }) => action === 'hold').length - 1)
   return (
     Math.max(0, Math.min(score, SCORE_MAX)) +
