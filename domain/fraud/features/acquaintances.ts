@@ -98,7 +98,7 @@ const writeFilter = (words: readonly number[], count: number, writer: ByteWriter
   writer.number(count)
   if (count === 0) return
   let bits = 0
-  for (const word of words) for (let left = word; left !== 0; left &= left - 1) bits += 1
+  for (let word = 0; word < WORDS; word++) bits += bitsIn(words[word]!)
   if (bits > WORDS) {
     writer.number(0)
     for (const word of words) {
@@ -116,6 +116,14 @@ const writeFilter = (words: readonly number[], count: number, writer: ByteWriter
       last = bit
     }
   }
+}
+
+/** How many of 16 bits are set: added up in pairs, then fours, eights, sixteen. */
+const bitsIn = (word: number): number => {
+  const pairs = word - ((word >> 1) & 0x5555)
+  const fours = (pairs & 0x3333) + ((pairs >> 2) & 0x3333)
+  const eights = (fours + (fours >> 4)) & 0x0f0f
+  return (eights + (eights >> 8)) & 31
 }
 
 /** @throws Error where the bytes are none of writeAcquaintances */

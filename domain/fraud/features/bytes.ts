@@ -52,10 +52,23 @@ export class ByteReader {
   }
 
   number(): number {
-    const first = this.#bytes[this.#at]
-    if (first !== undefined && first < 128) {
-      this.#at += 1
+    const bytes = this.#bytes
+    const at = this.#at
+    // Most are of one to three bytes; where the bytes end too early the loop says so.
+    const first = bytes[at]!
+    if (first < 128) {
+      this.#at = at + 1
       return first
+    }
+    const second = bytes[at + 1]!
+    if (second < 128) {
+      this.#at = at + 2
+      return (first & 127) | (second << 7)
+    }
+    const third = bytes[at + 2]!
+    if (third < 128) {
+      this.#at = at + 3
+      return (first & 127) | ((second & 127) << 7) | (third << 14)
     }
     let value = 0
     let factor = 1

@@ -125,6 +125,9 @@ export const writeWindow = (window: CounterWindow, writer: ByteWriter): void => 
   }
 }
 
+/** Of the window that is read, newest first. */
+const ages = new Uint8Array(256)
+
 /** Reads what writeWindow wrote. @throws Error where the bytes are none of its own */
 export const readWindow = (shape: WindowShape, reader: ByteReader): CounterWindow => {
   const window = newWindow(shape)
@@ -132,19 +135,26 @@ export const readWindow = (shape: WindowShape, reader: ByteReader): CounterWindo
   if (window.newest < 0) return window
   const bytes = reader.number()
   if (bytes > (shape.buckets + 7) >> 3) throw new Error(`feature state: ${bytes} bytes of bucket bits`)
+  let entries = 0
   for (let first = 0; first < bytes * 8; first += 8) {
     for (let bits = reader.byte(); bits !== 0; bits &= bits - 1) {
       const age = first + 31 - Math.clz32(bits & -bits)
       if (age >= shape.buckets || age > window.newest) throw new Error('feature state: a bucket out of range')
-      window.buckets.push(window.newest - age)
+      ages[entries++] = age
     }
   }
-  window.buckets.reverse()
+  if (entries === 0) return window
   const { columns } = shape
   // From the end, which was written first.
-  window.cells = new Array<number>(window.buckets.length * columns).fill(0)
-  for (let entry = window.buckets.length - 1; entry >= 0; entry -= 1)
-    for (let column = 0; column < columns; column++) window.cells[entry * columns + column] = reader.number()
+  const buckets = new Array<number>(entries).fill(0)
+  const cells = new Array<number>(entries * columns).fill(0)
+  for (let entry = entries - 1; entry >= 0; entry -= 1) {
+    buckets[entry] = window.newest - ages[entries - 1 - entry]!
+    const start = entry * columns
+    for (let column = 0; column < columns; column++) cells[start + column] = reader.number()
+  }
+  window.buckets = buckets
+  window.cells = cells
   return window
 }
 
