@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: install ## start everything, stream generated transactions, show what happens (DEMO_TRANSACTIONS=50000, DEMO_ONCE=1 to end by itself)
+demo: install ## start everything, stream generated transactions, show what happens (DEMO_TRANSACTIONS=50000, DEMO_FRAUD=off, DEMO_ONCE=1 to end by itself)
 	@exec tallystream demo
 
 test: install ## every check: format, lint, types, boundaries, dead code, unit and integration tests on the real stack

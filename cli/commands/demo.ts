@@ -6,9 +6,10 @@ import { BulkClient } from '#cli/bulk-client.ts'
 import { addCommand, type CommandContext, type CommandResult, exitCodes } from '#cli/command.ts'
 import { applyTopics } from '#cli/commands/topics.ts'
 import { readServedBalances } from '#cli/demo/balance-reader.ts'
+import { demoRulebook, EMPTY_RULEBOOK, readFindings } from '#cli/demo/fraud.ts'
 import { type LatencySummary, measureLatency } from '#cli/demo/latency.ts'
 import { type DemoReport, reportText } from '#cli/demo/report.ts'
-import { wholeOf } from '#cli/options.ts'
+import { choice, wholeOf } from '#cli/options.ts'
 import { LOGIC_VERSION } from '#domain/ledger/state.ts'
 import { formatMinorAmount } from '#domain/money/amount.ts'
 import { currencyByCode, currencyByNumeric } from '#domain/money/currency.ts'
@@ -21,10 +22,11 @@ import {
   publishTransactions,
 } from '#loadtest/generator/publish-run.ts'
 import type { RunPlan } from '#loadtest/generator/run.ts'
+import { bringRulebook, rulebookInForce } from '#loadtest/generator/rulebook.ts'
 import { planRun } from '#loadtest/generator/run-plan.ts'
 import { type Configuration, resolveConfiguration } from '#platform/config/configuration.ts'
 import { processEnvironment } from '#platform/config/environment.ts'
-import { OperatingError } from '#platform/errors.ts'
+import { ConfigurationError, OperatingError } from '#platform/errors.ts'
 import { makeEngineMetrics } from '#platform/observability/engine-metrics.ts'
 import { createLogger, type Logger } from '#platform/observability/logger.ts'
 import { migrateLedger } from '#platform/postgres/migrate.ts'
@@ -32,11 +34,13 @@ import { checkBalances } from '#platform/postgres/queries/check-balances.ts'
 import { countFollowUps } from '#platform/postgres/queries/count-follow-ups.ts'
 import { readBalances } from '#platform/postgres/queries/read-balances.ts'
 import { readProgress } from '#platform/postgres/queries/read-progress.ts'
+import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
 import { startPipeline } from '#processors/pipeline.ts'
 
 interface DemoOptions {
   transactions: string
   accounts: string
+  fraud: string
   once?: boolean
 }
 
@@ -59,6 +63,12 @@ export function registerDemo(program: Command): void {
           environment.DEMO_TRANSACTIONS ?? '50000',
         )
         .option('--accounts <n>', 'customers, about', '2000')
+        .addOption(
+          choice('--fraud <switch>', 'the built-in fraud rulebook and its model (DEMO_FRAUD)', [
+            'on',
+            'off',
+          ]).default(environment.DEMO_FRAUD ?? 'on'),
+        )
         .option('--once', 'end after the checks (DEMO_ONCE=1)', environment.DEMO_ONCE === '1'),
     run: runDemo,
   })
@@ -68,6 +78,8 @@ async function runDemo(context: CommandContext, options: DemoOptions): Promise<C
   const startedAtMs = performance.now()
   const transactions = wholeOf(options.transactions, '--transactions', { min: 1, max: 10_000_000 })
   const accounts = wholeOf(options.accounts, '--accounts', { min: 10, max: 1_000_000 })
+  if (options.fraud !== 'on' && options.fraud !== 'off')
+    throw new ConfigurationError(`expected DEMO_FRAUD to be on or off, got ${JSON.stringify(options.fraud)}`)
   const configuration = await startServices(context)
   const logger = createLogger({ level: 'error', service: 'demo', redactText: maskCardNumbers })
   await startEngine(context, configuration, logger)
@@ -82,7 +94,7 @@ async function runDemo(context: CommandContext, options: DemoOptions): Promise<C
     endTimeMs: await client.ledgerTimeMs(),
     mix: 'default',
   })
-  const report = await stream(context, client, plan, api, startedAtMs)
+  const report = await stream(context, client, plan, { api, startedAtMs, hasFraud: options.fraud === 'on' })
   const text = reportText(report, { staysUp: options.once !== true })
   if (options.once === true || context.signal.aborted) {
     return { json: report, text, exitCode: report.ok ? exitCodes.ok : exitCodes.difference }
@@ -156,8 +168,7 @@ async function stream(
   context: CommandContext,
   client: BulkClient,
   plan: RunPlan,
-  api: ApiServer,
-  startedAtMs: number,
+  { api, startedAtMs, hasFraud }: { api: ApiServer; startedAtMs: number; hasFraud: boolean },
 ): Promise<DemoReport> {
   const publisher = await client.publisher()
   const publishing = {
@@ -168,6 +179,8 @@ async function stream(
   }
   await publishReference(plan, publishing)
   await client.awaitApplied(await publisher.accounts(probeAccounts()))
+  await bringFraudRules(client, hasFraud)
+  const { sequence: before } = (await readProgress(client.pool))!
   const firstAppliedMs = performance.now() - startedAtMs
   context.progress(`streaming ${plan.transactions} transactions`)
   const streamStartedMs = performance.now()
@@ -177,7 +190,18 @@ async function stream(
   context.progress('measuring latency by single payments over HTTP')
   const latency = await measureLatency(api.url, PROBE)
   context.progress('checking every balance: Redis, Postgres, fold of entries, independent model')
-  return check(client, plan, summary, { api, latency, streamMs, firstAppliedMs })
+  return check(client, plan, summary, { api, latency, streamMs, firstAppliedMs, before })
+}
+
+/** The built-in rulebook and model, or none: a demo before this one may have left them in force. */
+async function bringFraudRules(client: BulkClient, hasFraud: boolean): Promise<void> {
+  if (!hasFraud && (await rulebookInForce(client.pool)) === null) return
+  await bringRulebook(hasFraud ? demoRulebook() : EMPTY_RULEBOOK, {
+    publisher: await client.publisher(),
+    pool: client.pool,
+    awaitApplied: (positions) => client.awaitApplied(positions),
+    actor: 'demo',
+  })
 }
 
 /** Shows how far it is until all is applied and published. */
@@ -220,7 +244,14 @@ async function check(
   client: BulkClient,
   plan: RunPlan,
   summary: PublishSummary,
-  measured: { api: ApiServer; latency: LatencySummary; streamMs: number; firstAppliedMs: number },
+  measured: {
+    api: ApiServer
+    latency: LatencySummary
+    streamMs: number
+    firstAppliedMs: number
+    /** Sequence of the last batch before the stream. */
+    before: bigint
+  },
 ): Promise<DemoReport> {
   await publishedUpTo(client)
   const expectation = await checkExpectation(summary.expectation, { pool: client.pool })
@@ -243,6 +274,11 @@ async function check(
     outcomes: ownOutcomes(summary.expectation),
     funding: plan.funding.length,
     followUps: await countFollowUps(client.pool, plan.source),
+    fraud: await readFindings(client.pool, new SchemaRegistry(client.configuration.schemaRegistry), {
+      source: plan.source,
+      after: measured.before,
+      through: (await readProgress(client.pool))!.sequence,
+    }),
     perSecond: Math.round((plan.transactions / measured.streamMs) * 1_000),
     firstAppliedMs: Math.round(measured.firstAppliedMs),
     latency: measured.latency,

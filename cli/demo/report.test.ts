@@ -8,6 +8,7 @@ const report = (changes: Partial<DemoReport>): DemoReport => ({
   transactions: 10,
   outcomes: {},
   followUps: {},
+  fraud: { actions: {}, rules: [] },
   funding: 2,
   perSecond: 1,
   firstAppliedMs: 1,
@@ -49,6 +50,22 @@ test('the parts add up to the transactions, and what followed is said to be no p
   expect(text).toMatch(/ 3 {2}accounts and cards +account_frozen 2, card_expired 1\n/)
   expect(text).toContain('could not be read: 1\n')
   expect(text).toMatch(/decided afterwards.*: 3\n +3 {2}expired/)
+})
+
+test('what fraud rules did is told by action, with the rules that asked for it, most often first', () => {
+  const fraud = {
+    actions: { alert: 1_500, hold: 7 },
+    rules: [
+      { ruleId: 'model_risk', action: 'alert', count: 900 },
+      { ruleId: 'velocity_sum', action: 'alert', count: 1_000 },
+      { ruleId: 'generator-amount-hold-EUR', action: 'hold', count: 7 },
+    ],
+  }
+  const text = reportText(report({ fraud }), { staysUp: false })
+  expect(text).toContain('fraud rules spoke of 1,507 of them')
+  expect(text).toMatch(/ 1,500 {2}alert: .* velocity_sum 1,000, model_risk 900\n/)
+  expect(text).toMatch(/ 7 {2}hold: .* generator-amount-hold-EUR 7\n/)
+  expect(text).not.toMatch(/reject {2}/)
 })
 
 test('a reason that no group has is shown all the same', () => {

@@ -1,5 +1,6 @@
 /** What the demo tells a person at the end. */
 import type { ReasonCode } from '#domain/transactions/outcomes.ts'
+import type { FraudFindings } from './fraud.ts'
 import type { LatencySummary } from './latency.ts'
 
 export interface DemoReport {
@@ -12,6 +13,8 @@ export interface DemoReport {
   readonly funding: number
   /** Decisions that followed without a record of the run: by status, for example `expired`. */
   readonly followUps: Readonly<Record<string, number>>
+  /** What fraud rules found in the run's transactions. */
+  readonly fraud: FraudFindings
   /** Transactions a second, from the first sent to the last applied. */
   readonly perSecond: number
   /** From the start of the command to accounts that are open and funded, ms. */
@@ -150,6 +153,26 @@ function followUpLines(followUps: DemoReport['followUps']): string[] {
   ]
 }
 
+const ACTION_WORDS: Readonly<Record<string, string>> = {
+  alert: 'alert: only told',
+  hold: 'hold: for a reviewer',
+  reject: 'reject',
+}
+
+/** What fraud rules did, and which of them asked for it; several may speak of one transaction. */
+function fraudLines({ actions, rules }: FraudFindings): string[] {
+  const acted = total(Object.entries(actions))
+  if (acted === 0) return []
+  const by = (action: string) =>
+    rules.filter((rule) => rule.action === action).map(({ ruleId, count }) => [ruleId, count] as const)
+  return [
+    `fraud rules spoke of ${count(acted)} of them, each explained in GET /fraud/alerts; below the rules that asked for it`,
+    ...Object.keys(ACTION_WORDS)
+      .filter((action) => actions[action] !== undefined)
+      .map((action) => line(actions[action]!, ACTION_WORDS[action]!, listed(by(action)))),
+  ]
+}
+
 /** The summary as text. */
 export const reportText = (report: DemoReport, options: { readonly staysUp: boolean }): string => {
   const sumsHold = report.sums.every(({ sum }) => Number(sum) === 0)
@@ -161,6 +184,7 @@ export const reportText = (report: DemoReport, options: { readonly staysUp: bool
     `each of the ${count(report.transactions)} counts once below, by what the ledger made of it when it came (${count(report.funding)} more funded the accounts before)`,
     ...outcomeLines(report.outcomes),
     ...followUpLines(report.followUps),
+    ...fraudLines(report.fraud),
     '',
     `${mark(sumsHold)}  the sum of all balances is 0 in ${report.sums.map(({ currency }) => currency).join(', ')}`,
     `${mark(report.foldMismatches === 0)}  balance = sum of its entries, for all ${count(report.accounts)} accounts of the ledger`,

@@ -18,8 +18,9 @@ import {
   processFigures,
   timeToReady,
 } from '../engine-figures.ts'
+import { builtinRulebookJson } from '#domain/fraud/builtin/builtin.ts'
+import { bringRulebook } from '#loadtest/generator/rulebook.ts'
 import type { BenchLedger, Lab, LedgerOptions } from '../lab.ts'
-import { bringRulebook } from '../rulebook.ts'
 import type { Measurement } from '../measure.ts'
 import { resetStatements, statementTimes } from '../statement-times.ts'
 import { significant } from '../statistics.ts'
@@ -100,7 +101,12 @@ export async function openLedger(
 ): Promise<void> {
   const publishing = publishingOn(lab, ledger)
   await publishReference(plan, publishing)
-  if (options.fraud !== false) await bringRulebook(ledger, publishing.awaitApplied)
+  if (options.fraud !== false)
+    await bringRulebook(JSON.stringify(builtinRulebookJson()), {
+      ...ledger,
+      awaitApplied: publishing.awaitApplied,
+      actor: 'bench',
+    })
   await untilPublished(lab, ledger)
 }
 
