@@ -17,7 +17,8 @@ import { SchemaRegistry } from '#platform/schema-registry/registry.ts'
 import { ALL_TOPICS, TOPICS, topicTable } from '#schemas/topics.ts'
 import { Engines } from '../faults/engines.ts'
 import type { BenchStack } from './bench-stack.ts'
-import { type Measurement, MeasureUnavailable } from './measure.ts'
+import type { Measurement } from './measure.ts'
+import { MeasureUnavailable } from './measure-unavailable.ts'
 
 /** How much is done in one measurement. */
 export interface Extent {

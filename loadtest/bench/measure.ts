@@ -18,6 +18,3 @@ export interface Measure {
   /** @throws MeasureUnavailable where this machine can't take it */
   run(lab: Lab): Promise<Measurement>
 }
-
-/** What a measure needs isn't on this machine: it is left out, and said so. */
-export class MeasureUnavailable extends Error {}

@@ -1,7 +1,8 @@
 /** How soon the ledger goes on: after SIGKILL of a processor that has another one beside it, and after a restart of the broker. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BenchLedger, Lab } from '../lab.ts'
-import { type Measurement, MeasureUnavailable } from '../measure.ts'
+import type { Measurement } from '../measure.ts'
+import { MeasureUnavailable } from '../measure-unavailable.ts'
 import { OpenLoop, SentLog } from '../open-loop.ts'
 import { median, significant } from '../statistics.ts'
 import { look, openLedger, planFor, until } from './engine.ts'

@@ -3,7 +3,8 @@ import { runProgram } from '#infra/local/programs.ts'
 import { OperatingError } from '#platform/errors.ts'
 import { dropDatabase, ensureDatabase } from '#platform/postgres/databases.ts'
 import type { Lab } from '../lab.ts'
-import { type Measurement, MeasureUnavailable } from '../measure.ts'
+import type { Measurement } from '../measure.ts'
+import { MeasureUnavailable } from '../measure-unavailable.ts'
 
 const DATABASE = 'tallystream_tpcb'
 /** 10 × 100,000 accounts, more than clients, so that branches aren't the bottleneck alone. */
