@@ -1,6 +1,7 @@
 /** Fraud over HTTP on the real stack: a rulebook is proposed by one and approved by another, decides, alerts; a payment is labelled. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type ApiServer, startApi } from '#api/server.ts'
+import { builtinModelJson, builtinRulebookWith } from '#domain/fraud/builtin/builtin.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
 import { createLogger } from '#platform/observability/logger.ts'
 import { PipelineFixture } from '#processors/testing/pipeline-fixture.ts'
@@ -111,6 +112,12 @@ test('a rulebook is proposed, refused to its author, approved by another, listed
   expect((await ask(first.link!)).body).toMatchObject([{ state: 'approved', version }])
   expect((await ask(`/fraud/rulebooks/${version}`)).body.definition).toEqual(RULEBOOK)
   expect((await ask('/fraud/rulebooks/1')).status).toBe(404)
+})
+
+test('a rulebook that carries a model comes through as well', async () => {
+  const reply = await post('/fraud/rulebooks', builtinRulebookWith(builtinModelJson()) as object, 'ann')
+  expect(reply.status, JSON.stringify(reply.body)).toBe(200)
+  expect(reply.body).toMatchObject({ kind: 'proposal', state: 'open', author: 'ann' })
 })
 
 test('every action is explained in words, and comes on the feed of alerts', async () => {

@@ -2,11 +2,9 @@
 import type { Rulebook } from '#domain/fraud/rulebook/definition.ts'
 import { watchOfBook, type Watch } from '#domain/fraud/rulebook/watch.ts'
 import { subjectsOf, wholeOf } from '#domain/ledger/fraud.ts'
-import { readFrames } from '#domain/ledger/batch-record.ts'
 import { partyNamesOf } from '#domain/ledger/needs.ts'
 import type { Posting, TransactionCommand } from '#domain/transactions/command.ts'
 import { transactionKey } from '#domain/transactions/canonical.ts'
-import type { Configuration } from '#platform/config/configuration.ts'
 import { OperatingError } from '#platform/errors.ts'
 import type { ReadPool } from '#platform/postgres/pool.ts'
 import { listRules } from '#platform/postgres/queries/list-rules.ts'
@@ -17,7 +15,7 @@ import type { SchemaRegistry } from '#platform/schema-registry/registry.ts'
 import { AvroDecoder, writerIdOf } from '#platform/schema-registry/serde.ts'
 import { TOPICS } from '#schemas/topics.ts'
 import { readLabels, type StoredLabel } from '#platform/postgres/queries/read-labels.ts'
-import { allBatches } from './backtest-batches.ts'
+import { allDecisions, type BacktestSettings } from './backtest-batches.ts'
 import { Backtest, type BacktestResult, type DecidedPayment } from './fraud/backtest.ts'
 
 export interface BacktestOptions {
@@ -53,13 +51,10 @@ const TOLD_EVERY_BATCHES = 1_000n
 
 /**
  * Runs the whole kept history through the candidate.
- * @throws OperatingError `head_missing`, `batches_gone` where the first batches aren't kept, neither in Postgres nor in the archive: features would be other ones
+ * @throws OperatingError `head_missing`, `batches_gone` where the first batches aren't kept, neither in Postgres nor in the archive or topic: features would be other ones
  */
 export async function backtestLedger(
-  {
-    configuration,
-    pool,
-  }: { readonly configuration: Pick<Configuration, 'archive' | 'ledger'>; readonly pool: ReadPool },
+  { configuration, pool }: { readonly configuration: BacktestSettings; readonly pool: ReadPool },
   registry: SchemaRegistry,
   options: BacktestOptions,
 ): Promise<BacktestResult> {
@@ -72,11 +67,8 @@ export async function backtestLedger(
   )
   const backtest = new Backtest(options.candidate, (ruleId) => singles.has(ruleId))
   const labels = new LabelCursor(await readLabels(pool))
-  for await (const { sequence, payload } of allBatches(configuration, pool, ends.sequence)) {
+  for await (const { sequence, values } of allDecisions(configuration, pool, ends.sequence)) {
     options.signal.throwIfAborted()
-    const values = [...readFrames(payload)]
-      .filter(({ topic }) => topic === TOPICS.processed.name)
-      .map(({ value }) => value)
     await decoder.prepare(values.flatMap((value) => writerIdOf(value) ?? []))
     const records = values.map((value) => decoder.decode(value))
     await addRecords(pool, backtest, records, { ...options, labels })
