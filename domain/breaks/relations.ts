@@ -8,15 +8,15 @@ const FIELDS = ['uetr', 'endToEndId', 'transactionId', 'creditorReference'] as c
 
 /** Items by their references; they are only ever added. */
 export class Relations {
-  readonly #byReference = new Map<string, MatchItem[]>()
+  readonly #byField = FIELDS.map((field) => ({ field, items: new Map<string, MatchItem[]>() }))
 
   add(item: MatchItem): void {
-    for (const field of FIELDS) {
-      const key = keyOf(item, field)
-      if (key === null) continue
-      const items = this.#byReference.get(key)
-      if (items === undefined) this.#byReference.set(key, [item])
-      else items.push(item)
+    for (const { field, items } of this.#byField) {
+      const reference = item.references[field]
+      if (reference === null) continue
+      const sharing = items.get(reference)
+      if (sharing === undefined) items.set(reference, [item])
+      else sharing.push(item)
     }
   }
 
@@ -29,17 +29,12 @@ export class Relations {
 
   /** Shows others that share a reference with an item, those that share several more than once. */
   each(item: MatchItem, see: (other: MatchItem) => void): void {
-    for (const field of FIELDS) {
-      const key = keyOf(item, field)
-      if (key === null) continue
-      const items = this.#byReference.get(key)
-      if (items === undefined || items.length > SHARED_MAX) continue
-      for (const other of items) if (other.id !== item.id) see(other)
+    for (const { field, items } of this.#byField) {
+      const reference = item.references[field]
+      if (reference === null) continue
+      const sharing = items.get(reference)
+      if (sharing === undefined || sharing.length > SHARED_MAX) continue
+      for (const other of sharing) if (other.id !== item.id) see(other)
     }
   }
-}
-
-const keyOf = ({ references }: MatchItem, field: (typeof FIELDS)[number]): string | null => {
-  const reference = references[field]
-  return reference === null ? null : `${field}:${reference}`
 }

@@ -36,8 +36,8 @@ export function takeRecord(
   const account = settings.accounts.get(value.account)
   if (account === undefined) return NOTHING
   if (!settings.takeReports && /^(camt\.05[24]|MT942)/.test(value.format)) return NOTHING
-  if (!STATEMENT_KEY.test(value.statementKey) || !isStorable(value)) return refuse('record_invalid')
-  if (value.header !== null) return statementOf(value, account)
+  if (!STATEMENT_KEY.test(value.statementKey)) return refuse('record_invalid')
+  if (value.header !== null) return isStorable(value) ? statementOf(value, account) : refuse('record_invalid')
   if (value.line === null) return refuse('record_empty')
   const line = lineOfValue(value.line)
   if (line === null) return refuse('line_invalid')
@@ -53,8 +53,17 @@ export function takeRecord(
     },
     settings.expandLines,
   )
+  if (!items.every(isItemStorable)) return refuse('record_invalid')
   return { items, statement: null, refusal: refusal === 'not_booked' ? null : refusal }
 }
+
+/** All texts of an item that come from a record. */
+const isItemStorable = (item: MatchItem): boolean =>
+  isStorable(item.provenance) &&
+  isStorable(item.remittance) &&
+  isStorable(item.groupKey) &&
+  isStorable(item.counterpartyAccount) &&
+  isStorable(item.references)
 
 function statementOf({ header, statementKey, currency }: StatementValue, account: string): TakenRecord {
   const { sequence, opening, openingDate, closing, closingDate, proof, controls } = header!

@@ -39,7 +39,7 @@ const READ = `with stretch as (select * from recon_results where sequence > $1 o
 select s.sequence, (row_number() over (partition by s.sequence order by r.place, r.at) - 1)::integer as index, s.pair, r.type, r.id,
   s.recorded_ms as "recordedAt", coalesce(b.account, r.account) as account, coalesce(b.currency, r.currency) as currency,
   coalesce(b.amount, r.amount) as amount, b.side, r.pass, r.score, r.difference, r.because,
-  coalesce(r.ledger_ids, '{}') as ledger, coalesce(r.bank_ids, '{}') as bank, r.event->>'type' as event, r.event->>'kind' as kind,
+  array_to_string(r.ledger_ids, chr(1)) as ledger, array_to_string(r.bank_ids, chr(1)) as bank, r.event->>'type' as event, r.event->>'kind' as kind,
   r.event->>'severity' as severity, coalesce(r.event->>'actor', r.event->>'checker', r.event->'ending'->>'checker') as actor,
   r.event::text as detail
 from stretch s cross join lateral (
@@ -56,6 +56,16 @@ from stretch s cross join lateral (
   order by place, at offset s.first limit ${RESULTS_PART}) r
 left join recon_breaks b on r.place = 2 and b.pair = s.pair and b.break_id = r.id
 order by s.sequence, index`
+
+/** Ids as one text: an array of few elements takes much longer to read. None holds such a character. */
+const SEPARATOR = '\u0001'
+
+type Row = Omit<ResultValue, 'timeline' | 'ledger' | 'bank'> & {
+  readonly ledger: string | null
+  readonly bank: string | null
+}
+
+const idsOf = (text: string | null): string[] => (text === null ? [] : text.split(SEPARATOR))
 
 export class ResultsStore {
   readonly #pool: Pick<pg.Pool, 'query'>
@@ -74,7 +84,8 @@ export class ResultsStore {
 
   /** The records behind a sequence, in order, of so many sequences. */
   async readAfter(sequence: bigint, sequencesMax: number): Promise<Omit<ResultValue, 'timeline'>[]> {
-    return await this.#query(READ, [sequence, sequencesMax])
+    const rows = await this.#query<Row>(READ, [sequence, sequencesMax])
+    return rows.map((row) => ({ ...row, ledger: idsOf(row.ledger), bank: idsOf(row.bank) }))
   }
 
   async notePublished(sequence: bigint): Promise<void> {
