@@ -20,6 +20,7 @@ import { type Finding, Findings } from './audit/verify/findings.ts'
 import { checkArchived, checkClusters, checkPublished } from './audit/verify/standing.ts'
 import { checkSums, genesisOfHead, TableCheck } from './audit/verify/verify.ts'
 import { checkHeads } from './audit/verify/witnesses.ts'
+import { checkReconciliation } from './auditing-reconciliation.ts'
 import { type AuditBatches, openBatches } from './audit-batches.ts'
 import {
   type ArchiveWitness,
@@ -128,6 +129,11 @@ const verifySnapshot = async (
       )
     }
     await checkClosings(snapshot, findings, isWhole)
+    const droppedThrough = stored.dropped?.sequence ?? 0n
+    await checkReconciliation({
+      ...{ configuration, snapshot, droppedThrough, findings, onMessage },
+      headSequence: head.sequence,
+    })
     const { listed, count, rows } = findings
     return { ok: count === 0, findings: listed, count, through: head.sequence, compared, transactions, rows }
   } finally {

@@ -123,7 +123,7 @@ export class Reconciler {
     const outcomes: { pair: string; id: string; refusal: string | null }[] = []
     for (const { value } of portion.records) {
       if ('unreadable' in value || value.kind !== 'set_pair' || !isCommandId(value.id)) continue
-      const refusal = this.#refusalOf(value, known.get(value.pair))
+      const refusal = refusalOfSettings(value, known.get(value.pair), this.#options.parseSettings)
       if (refusal === null) {
         pairs.set(value.pair, value.body)
         known.set(value.pair, value.body)
@@ -132,24 +132,25 @@ export class Reconciler {
     }
     return { pairs, outcomes }
   }
+}
 
-  /** Why settings aren't taken. Accounts stay: what was read past can't be read again. */
-  #refusalOf({ pair, body, actor }: CommandValue, before: string | undefined): string | null {
-    const { parseSettings } = this.#options
-    if (!PAIR_NAME.test(pair)) return 'pair_name_invalid'
-    if (actor === '') return 'actor_missing'
-    try {
-      const { accounts } = parseSettings(body)
-      if (accounts.size === 0) return 'accounts_missing'
-      if (before === undefined) return null
-      const accountsText = (settings: ReadonlyMap<string, string>) => JSON.stringify([...settings].sort())
-      return accountsText(accounts) === accountsText(parseSettings(before).accounts)
-        ? null
-        : 'accounts_changed'
-    } catch (error) {
-      if (error instanceof ConfigurationError) return 'settings_invalid'
-      throw error
-    }
+/** Why settings aren't taken; null where they are. Accounts stay: what was read past can't be read again. @param before in force */
+export function refusalOfSettings(
+  { pair, body, actor }: Pick<CommandValue, 'pair' | 'body' | 'actor'>,
+  before: string | undefined,
+  parseSettings: PairRunnerOptions['parseSettings'],
+): string | null {
+  if (!PAIR_NAME.test(pair)) return 'pair_name_invalid'
+  if (actor === '') return 'actor_missing'
+  try {
+    const { accounts } = parseSettings(body)
+    if (accounts.size === 0) return 'accounts_missing'
+    if (before === undefined) return null
+    const accountsText = (settings: ReadonlyMap<string, string>) => JSON.stringify([...settings].sort())
+    return accountsText(accounts) === accountsText(parseSettings(before).accounts) ? null : 'accounts_changed'
+  } catch (error) {
+    if (error instanceof ConfigurationError) return 'settings_invalid'
+    throw error
   }
 }
 

@@ -22,7 +22,7 @@ export const NOT_PROVEN: Record<string, readonly string[]> = {
   migrations: ['name', 'hash', 'applied_at'],
 }
 
-/** Of the reconciliation, which is no part of the ledger's history. */
+/** Of the reconciliation, which has a history and a test of its own: auditing-reconciliation.it.test.ts. */
 export const OUTSIDE: readonly string[] = [
   ...[
     'recon_break_events',
