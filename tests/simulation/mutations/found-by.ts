@@ -62,6 +62,7 @@ export const FOUND_BY: Readonly<Record<string, readonly Expectation[]>> = {
   'older-balance-replaces-a-newer-one': ['the cache never goes back'],
   'generation-kept-after-a-flush': [OLDER_IN_CACHE, 'a cached answer is not too old'],
   'cache-filled-without-a-lease': [OLDER_IN_CACHE],
+  'labels-applied-twice': ['every label counts once', 'only accounts that were touched change'],
   'model-not-scored': [DECISIONS],
   'parties-not-written': [DECISIONS],
 }

@@ -20,6 +20,7 @@ import { type Frame, framesOf } from './frames.ts'
 import { IngestedRecords } from './ingested.ts'
 import type { Intent } from './intents.ts'
 import { type Expected, LedgerModel } from './model.ts'
+import { checkLabels } from './rulebook-model.ts'
 import { must } from './violation.ts'
 
 interface Header {
@@ -375,6 +376,7 @@ export class CommitChecks {
         'balances are the sum of their entries',
         () => `${id}: ${row?.posted}/${row?.reserved}, expected ${wanted.posted}/${wanted.reserved}`,
       )
+      checkLabels(id, row!.profile, this.model.book.toldOf(id))
       const available = row!.posted - row!.reserved + row!.overdraftLimit
       must(
         !row!.limited || wanted.wasLowered || available >= 0n,

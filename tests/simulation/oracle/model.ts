@@ -57,7 +57,7 @@ export class LedgerModel {
   nowMs: number
   rulesChanged = false
   sequence = 0n
-  private readonly book = new RulebookModel()
+  readonly book = new RulebookModel()
   private readonly contents = new Map<string, string>()
   private readonly holds = new Map<string, ModelHold>()
   private readonly posted = new Map<

@@ -1,7 +1,14 @@
 /** The one rulebook of a simulation, and labels, as simple as can be. */
+import { decodePayer } from '#domain/fraud/features/payer.ts'
 import { HELD_BY_MODEL, HELD_FROM, HELD_TO } from './intents.ts'
 import type { IntendedLabel, IntendedRulebook, IntendedTransaction } from './intents.ts'
 import { keyOf } from './keys.ts'
+import { must } from './violation.ts'
+
+export interface Told {
+  readonly labelled: number
+  readonly frauds: number
+}
 
 export class RulebookModel {
   private proposal: { readonly version: bigint; readonly actor: string } | null = null
@@ -11,6 +18,8 @@ export class RulebookModel {
   /** Payers of payments that labels may come for. */
   private readonly payers = new Map<string, string>()
   private readonly labels = new Map<string, boolean>()
+  /** By payer: labelled payments, and how many of them were frauds. */
+  private readonly told = new Map<string, Told>()
 
   /** Proposed by one, approved by another: by its version, and only the newest one. @returns whether it took effect */
   decide({ approves, actor }: IntendedRulebook, sequence: bigint): boolean {
@@ -39,8 +48,34 @@ export class RulebookModel {
   label({ source, id, isFraud }: IntendedLabel, known: ReadonlyMap<string, unknown>): string[] {
     const key = keyOf(source, id)
     if (!known.has(key) || this.labels.get(key) === isFraud) return []
+    const before = this.labels.get(key)
     this.labels.set(key, isFraud)
     const payer = this.payers.get(key)
-    return payer === undefined ? [] : [payer]
+    if (payer === undefined) return []
+    const { labelled, frauds } = this.toldOf(payer)
+    this.told.set(payer, {
+      labelled: labelled + (before === undefined ? 1 : 0),
+      frauds: frauds + (isFraud ? 1 : 0) - (before === true ? 1 : 0),
+    })
+    return [payer]
   }
+
+  toldOf(payer: string): Told {
+    return this.told.get(payer) ?? { labelled: 0, frauds: 0 }
+  }
+}
+
+/** What is stored of a payer is what labels said of it. */
+export const checkLabels = (account: string, profile: Buffer | null, wanted: Told): void => {
+  if (profile === null) return
+  // Three numbers a day: genuine payments, and frauds of two kinds.
+  const { cells } = decodePayer(profile).feedback
+  const sum = (numbers: readonly number[]) => numbers.reduce((all, number) => all + number, 0)
+  const labelled = sum(cells)
+  const frauds = labelled - sum(cells.filter((_cell, place) => place % 3 === 0))
+  must(
+    labelled === wanted.labelled && frauds === wanted.frauds,
+    'every label counts once',
+    () => `${account}: ${labelled} labelled, ${frauds} frauds, expected ${wanted.labelled}, ${wanted.frauds}`,
+  )
 }
