@@ -365,23 +365,14 @@ export const MUTATIONS: readonly Mutation[] = [
         ? await this.#guarded(() => this.#takeLease(state.generation, accountId))
         : undefined`,
   ),
-  {
-    name: 'labels-applied-twice',
-    breaks: 'a label that comes again changes nothing',
-    seed: 16,
-    changes: [
-      {
-        file: 'domain/ledger/labels.ts',
-        find: 'if (target.isFraud === isFraud) return\n',
-        replace: '',
-      },
-      {
-        file: 'domain/ledger/labels.ts',
-        find: 'if (before !== null) removeLabel(feedback, { ...label, isFraud: before })',
-        replace: '',
-      },
-    ],
-  },
+  one(
+    'labels-applied-twice',
+    'a label that comes again changes nothing',
+    16,
+    'domain/ledger/labels.ts',
+    'if (target.isFraud === isFraud) return\n',
+    'target.isFraud = null\n',
+  ),
   one(
     'model-not-scored',
     "a rulebook's model says what its trees say",
