@@ -4,19 +4,23 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { accountValue, transactionValue } from '#connectors/ingest/wire.ts'
+import { accountValue, ruleValue, transactionValue } from '#connectors/ingest/wire.ts'
 import { importStatementFile } from '#connectors/statements/import.ts'
 import type { StatementValue } from '#domain/statements/record.ts'
-import { accountChange, transactionCommand } from '#domain/transactions/testing/fixtures.ts'
+import {
+  accountChange,
+  review,
+  ruleChange,
+  transactionCommand,
+} from '#domain/transactions/testing/fixtures.ts'
 import { testConfiguration } from '#infra/local/test-names.ts'
-import { RangeReader } from '#platform/kafka/range-reader.ts'
 import { makeEnginePool } from '#platform/postgres/engine-pool.ts'
 import { makePool } from '#platform/postgres/pool.ts'
 import { readItemStory } from '#platform/postgres/reconciliation/queries.ts'
-import type { ResultValue } from '#platform/postgres/reconciliation/results.ts'
 import { ReconciliationStore } from '#platform/postgres/reconciliation/store.ts'
 import { encoderOf } from '#platform/schema-registry/contracts.ts'
 import { PipelineFixture } from '../testing/pipeline-fixture.ts'
+import { readResults } from './testing/read-results.ts'
 
 const configuration = testConfiguration('reconcile')
 const startedMs = Date.now()
@@ -302,7 +306,7 @@ describe('reconciliation', () => {
     await expectRows('select sequence = published as published from recon_results_head', [
       { published: true },
     ])
-    const results = await readResults()
+    const results = await readResults(fixture)
     const [head] = await fixture.ledger.rows('select sequence from recon_results_head')
     const sequences = [...new Set(results.map(({ sequence }) => sequence))]
     expect(sequences).toEqual(
@@ -353,6 +357,37 @@ describe('reconciliation', () => {
     }
     await pool.close()
   })
+
+  it('a write-off that fraud holds waits for its review; declined, its break is open again', async () => {
+    const hold = ruleChange({ ruleId: 'hold-all', threshold: 50_000n, action: 'hold', actor: 'ann' })
+    await fixture.applied(await fixture.publishValues('rules', [ruleValue(hold)]))
+    await importStatement(78, [['777,77', 'E2E-HELD']])
+    const ofBreak = `from recon_breaks where amount = 77777`
+    await expectRows(`select status ${ofBreak}`, [{ status: 'open' }])
+    const [row] = await fixture.ledger.rows(`select break_id ${ofBreak}`)
+    const subject = (row as { break_id: string }).break_id
+    const resolution = { kind: 'write_off', account: 'losses', ledger: [], bank: [subject] }
+    await command('propose', subject, { resolution, reason: 'nobody asks' }, 'ann')
+    await command('approve', subject, {}, 'bob')
+    const HELD = `select t.id from transactions t join codes k on k.list = 'status' and k.code = t.status
+      where t.source = 'reconciliation' and k.word = 'held'`
+    await expectRows(`select count(*)::integer as held from (${HELD}) as h`, [{ held: 1 }])
+    await expectRows(`select status ${ofBreak}`, [{ status: 'posting' }])
+    const [held] = await fixture.ledger.rows(HELD)
+    const decline = review({
+      transactionId: (held as { id: string }).id,
+      source: 'reconciliation',
+      decision: 'decline',
+    })
+    const declined = { ...decline, occurredAt: BigInt(startedMs) }
+    await fixture.applied(await fixture.publishValues('reviews', [declined]))
+    await expectRows(`select status ${ofBreak}`, [{ status: 'open' }])
+    await expectRows(
+      `select event->>'reason' is not null as told from recon_break_events
+       where break_id = '${subject}' and event->>'type' = 'posting_failed'`,
+      [{ told: true }],
+    )
+  })
 })
 
 const matchOfNothing = {
@@ -362,19 +397,3 @@ const matchOfNothing = {
 
 const byId = (left: unknown, right: unknown) =>
   (left as { id: string }).id < (right as { id: string }).id ? -1 : 1
-
-/** All of the topic, as a read_committed reader sees it. */
-async function readResults(): Promise<ResultValue[]> {
-  const ranges = new RangeReader(fixture.kafka)
-  try {
-    const topic = fixture.topic('reconciliation.results')
-    const [range] = await fixture.admin.ranges(topic)
-    const values: (Buffer | null)[] = []
-    for await (const chunk of ranges.read(topic, 0, range!.start, range!.end)) {
-      values.push(...chunk.map(({ value }) => value))
-    }
-    return await fixture.decode<ResultValue>('reconciliationResults', values)
-  } finally {
-    await ranges.close()
-  }
-}
