@@ -160,7 +160,7 @@ export const poisonKinds = async (fixture: PipelineFixture): Promise<PoisonKind[
     kind('a constructor as a field', 'schema_mismatch', (n) => ({
       value: paymentText(`constructor ${n}`, '"actor"', '"constructor":{"prototype":{"actor":"x"}},"actor"'),
     })),
-    kind('names that come twice', 'applied', (n) => ({
+    kind('names that come twice', 'json_invalid', (n) => ({
       value: paymentText(`twice ${n}`, '"from":"alice"', '"from":"nobody","from":"alice"'),
     })),
     kind('an unknown content type', 'content_type_unknown', (n) => ({
