@@ -68,6 +68,7 @@ export class IngestConsumer {
    */
   async start(): Promise<void> {
     await this.#admin.partitionCounts(this.#options.topics)
+    if (this.#isStopped) return
     this.#patience.start()
     try {
       await this.#run()
@@ -195,6 +196,7 @@ export class IngestConsumer {
           const releaseMs = Math.min(sessionTimeoutMs / 2, RELEASE_WAIT_MS)
           await within(this.#transition, releaseMs, 'releasing before joining').catch(() => undefined)
         },
+        isOver: () => this.#consumer !== consumer,
         deliver: (batch) => this.#consumer === consumer && this.#partitions.deliver(batch),
         positionOutOfRange: (topic, partition) => {
           if (this.#consumer === consumer) this.#partitions.refusedByBroker(topic, partition)
@@ -230,6 +232,8 @@ export class IngestConsumer {
       eachBatch: async () => undefined,
       partitionsConsumedConcurrently: 1,
     })
+    // Connecting goes on after a disconnect.
+    if (this.#consumer !== consumer) await this.#end(consumer)
   }
 
   /** Drops what is buffered and has the engine release what it claimed. */
@@ -311,7 +315,10 @@ export class IngestConsumer {
     const consumer = this.#consumer
     this.#consumer = undefined
     this.#group = undefined
-    if (consumer === undefined) return
+    if (consumer !== undefined) await this.#end(consumer)
+  }
+
+  async #end(consumer: KafkaClient.Consumer): Promise<void> {
     await within(consumer.disconnect(), 2_500, 'disconnecting').catch((error: unknown) => {
       if (!(error instanceof OperatingError)) throw error
     })

@@ -19,6 +19,7 @@ import { createRequire } from 'node:module'
 import { crc32c } from '@node-rs/crc32'
 import type * as KafkaClient from 'kafkajs'
 import { ConfigurationError, IncidentError } from '#platform/errors.ts'
+import { within } from './client-errors.ts'
 import { CODEC_NUMBERS, type CodecName, compress, decompress } from './compression.ts'
 import {
   type BrokerInside,
@@ -58,6 +59,8 @@ export interface ConsumerGroupInternals {
 export interface FetchSink {
   /** The group is about to be joined (again): what was assigned is no longer. Joining waits for it, so it must be bounded. */
   joining(group: ConsumerGroupInternals): Promise<void>
+  /** Whether nobody wants the consumer any more: it must not be a member of the group. */
+  isOver(): boolean
   /**
    * One partition's part of a fetch, also when it is empty. Must not throw. True where the client's position may advance
    * behind it; false where the batch is refused (of an older assignment, or the sink has seeked).
@@ -174,6 +177,23 @@ function curedDecodeMessages(original: DecodeMessages): DecodeMessages {
   }
 }
 
+const LEAVE_TIMEOUT_MS = 1_000
+
+/**
+ * Disconnecting a consumer of the client doesn't end a join that is under way, nor a restart that is due after a failure: it would be a
+ * member of the group for as long as the process lives, and its partitions would be read by nobody. An error that isn't retriable ends it.
+ */
+function refuseWhereOver(sink: FetchSink): void {
+  if (sink.isOver()) throw new kafkajs.KafkaJSNonRetriableError('the consumer was stopped')
+}
+
+/** Never throws: a group that can't be told goes on without the member after its session timeout. */
+async function leave({ coordinator, groupId, memberId }: ConsumerGroupInternals): Promise<void> {
+  if (coordinator === undefined || memberId === null) return
+  const leaving = coordinator.leaveGroup({ groupId, memberId })
+  await within(leaving, LEAVE_TIMEOUT_MS, 'leaving the group').catch(() => undefined)
+}
+
 /** The same result as the original's, in linear time. */
 function groupMessagesPerPartition(options: {
   topic: string
@@ -213,9 +233,13 @@ function patchPrototypes(): void {
   patch<GroupWithPrivates, [], Promise<void>>(ConsumerGroup.prototype, 'joinAndSync', (original) => {
     return async function () {
       const sink = sinkOf(this)
-      if (sink !== undefined) this.cluster.topicIdOf = sink.topicIdOf
-      await sink?.joining(this)
+      if (sink === undefined) return await original.call(this)
+      this.cluster.topicIdOf = sink.topicIdOf
+      refuseWhereOver(sink)
+      await sink.joining(this)
       await original.call(this)
+      if (sink.isOver()) await leave(this)
+      refuseWhereOver(sink)
     }
   })
   fetchByTopicIds(ConsumerGroup)
