@@ -95,7 +95,10 @@ beforeAll(async () => {
   await command('set_pair', '', { accounts: { [BANK]: 'nostro' } }, 'ann')
   const lines = [line(1, '12.50', 'REF-t1'), line(2, '9.99', null), line(3, '7.005', 'REF-t2')]
   await fixture.publishValues('statements', [header, ...lines])
-  await until(`select count(*) = 3 as done from recon_breaks`)
+  // Where the entries were read before the lines, there is one more, closed since.
+  await until(
+    `select count(*) filter (where status <> 'closed') = 3 and bool_or(break_id = '${KEY}:2') is true as done from recon_breaks`,
+  )
   await command('assign', `${KEY}:2`, { owner: 'ann' }, 'ann')
   await command('propose', `${KEY}:2`, { resolution: { kind: 'ignore' }, reason: 'a test' }, 'ann')
   await command('approve', `${KEY}:2`, {}, 'bob')
