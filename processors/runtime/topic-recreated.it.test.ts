@@ -45,6 +45,19 @@ const makeAnew = async (topic: (typeof TOPICS)[TopicKey] = TOPICS.transactions) 
   await expect.poll(isMade, { timeout: 15_000, interval: 20 }).toBe(true)
 }
 
+/** An operator's command, until it is applied. */
+const command = async (kind: string, subject: string, parameters: { from: string; to: string }) => {
+  const value = {
+    id: 'command',
+    kind,
+    subject,
+    parameters,
+    actor: 'operator',
+    reason: 'the topic was made anew',
+  }
+  await fixture.applied(await fixture.publishValues('commands', [{ ...value, occurredAt: null }]))
+}
+
 const begin = async (label: string) => {
   fixture = await PipelineFixture.create(testConfiguration(label), startedMs)
   await fixture.start(['processor'])
@@ -80,16 +93,7 @@ it('a log that holds another record where the last applied one was is an inciden
   expect(await incidentNoted()).toBe('topic_recreated')
 
   // Looked at again and again, it stays as it is; once an operator has moved its position, it goes on without a restart.
-  const command = {
-    id: 'move',
-    kind: 'partition.move',
-    subject: 'transactions:0',
-    parameters: { from: '5', to: '0' },
-    actor: 'operator',
-    reason: 'the topic was made anew',
-    occurredAt: null,
-  }
-  await fixture.applied(await fixture.publishValues('commands', [command]))
+  await command('partition.move', 'transactions:0', { from: '5', to: '0' })
   await expect.poll(applied, { timeout: 30_000 }).toContain('new8')
   expect(await applied()).toEqual([...payments('old', 5), ...payments('new', 9)].map(({ id }) => id))
   expect(await incidentNoted()).toBeNull()
@@ -107,16 +111,7 @@ it('a partition without an applied record is not read on in a topic that was mad
   expect(before).toEqual(['old0', 'old1', 'old2', 'old3', 'old4'])
 
   fixture.incidents.length = 0
-  const command = {
-    id: 'go on',
-    kind: 'partition.move',
-    subject: 'transactions:1',
-    parameters: { from: '0', to: '0' },
-    actor: 'operator',
-    reason: 'the topic was made anew',
-    occurredAt: null,
-  }
-  await fixture.applied(await fixture.publishValues('commands', [command]))
+  await command('partition.move', 'transactions:1', { from: '0', to: '0' })
   await expect.poll(applied, { timeout: 30_000 }).toEqual([...before, 'other0', 'other1', 'other2'])
 })
 
@@ -124,16 +119,7 @@ it('commands are taken from a topic that was made anew where none was ever appli
   await begin('recreated_commands')
   await makeAnew(TOPICS.commands)
   await fixture.start(['processor'])
-  const command = {
-    id: 'to the end',
-    kind: 'partition.skip',
-    subject: 'transactions:0',
-    parameters: { from: '5', to: '6' },
-    actor: 'operator',
-    reason: 'to see that it is decided',
-    occurredAt: null,
-  }
-  await fixture.applied(await fixture.publishValues('commands', [command]))
+  await command('partition.skip', 'transactions:0', { from: '5', to: '6' })
   expect(fixture.incidents).toEqual([])
 })
 

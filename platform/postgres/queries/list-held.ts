@@ -7,23 +7,11 @@ import {
   uuidFromNumbers,
   uuidToNumbers,
 } from '#platform/postgres/queries/cursor.ts'
-import {
-  type HeldPostingRow,
-  type ReservedPosting,
-  reservedOf,
-} from '#platform/postgres/queries/transaction-rows.ts'
+import { HOLD_COLUMNS, type Hold, type HoldRow, holdOf } from '#platform/postgres/queries/transaction-rows.ts'
 
-export interface HeldTransaction {
+export interface HeldTransaction extends Hold {
   readonly id: string
   readonly source: string
-  readonly heldAt: Date
-  readonly expiresAtMs: number
-  readonly postings: readonly ReservedPosting[]
-  /** domain/fraud/priority.ts. */
-  readonly priority: number
-  /** How many people must release it, and who has. */
-  readonly reviewers: number
-  readonly releasedBy: string | null
   /** Who works on it; null: nobody. */
   readonly owner: string | null
   readonly notes: number
@@ -45,16 +33,10 @@ export interface QueueFilters {
   readonly heldBefore?: Date | undefined
 }
 
-interface Row {
+interface Row extends HoldRow {
   key: string
   id: string
   source: string
-  recorded_at: Date
-  expires_at_ms: bigint
-  postings: HeldPostingRow[]
-  priority: number
-  reviewers: number
-  released_by: string | null
   owner: string | null
   notes: number
 }
@@ -72,7 +54,7 @@ const ORDERS: Readonly<Record<QueueOrder, { behind: string; by: string }>> = {
 }
 
 const textOf = ({ behind, by }: (typeof ORDERS)[QueueOrder]): string =>
-  `select h.key, h.id, h.source, i.recorded_at, h.expires_at_ms, h.postings, h.priority, h.reviewers, h.released_by, w.owner,
+  `select h.key, h.id, h.source, ${HOLD_COLUMNS}, w.owner,
     (select count(*) from review_events e where e.key = h.key and e.sequence = h.sequence and e.kind = 'noted')::int as notes
   from holds h join transaction_ids i on i.key = h.key
   left join lateral (select e.owner from review_events e
@@ -115,12 +97,7 @@ export async function listHeld(
 const heldOf = (row: Row): HeldTransaction => ({
   id: row.id,
   source: row.source,
-  heldAt: row.recorded_at,
-  expiresAtMs: Number(row.expires_at_ms),
-  postings: row.postings.map(reservedOf),
-  priority: row.priority,
-  reviewers: row.reviewers,
-  releasedBy: row.released_by,
+  ...holdOf(row),
   owner: row.owner,
   notes: row.notes,
 })

@@ -62,6 +62,40 @@ export const reservedOf = (row: HeldPostingRow): ReservedPosting => ({
   remainingMinor: BigInt(row.remaining),
 })
 
+/** A payment that is or was held for review. */
+export interface Hold {
+  readonly heldAt: Date
+  readonly expiresAtMs: number
+  readonly postings: readonly ReservedPosting[]
+  /** domain/fraud/priority.ts. */
+  readonly priority: number
+  /** How many people must release it, and who has. */
+  readonly reviewers: number
+  readonly releasedBy: string | null
+}
+
+export interface HoldRow {
+  recorded_at: Date
+  expires_at_ms: bigint
+  postings: HeldPostingRow[]
+  priority: number
+  reviewers: number
+  released_by: string | null
+}
+
+/** Of `holds h join transaction_ids i`. */
+export const HOLD_COLUMNS =
+  'i.recorded_at, h.expires_at_ms, h.postings, h.priority, h.reviewers, h.released_by'
+
+export const holdOf = (row: HoldRow): Hold => ({
+  heldAt: row.recorded_at,
+  expiresAtMs: Number(row.expires_at_ms),
+  postings: row.postings.map(reservedOf),
+  priority: row.priority,
+  reviewers: row.reviewers,
+  releasedBy: row.released_by,
+})
+
 /** One decision about a transaction. */
 export interface StoredDecision {
   readonly sequence: bigint
